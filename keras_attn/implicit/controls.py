@@ -1,0 +1,77 @@
+"""Yardsticks: what does not beat them has not learned where to look."""
+
+import keras
+from keras import ops
+
+from keras_attn.mixer import Implicit
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class Identity(Implicit):
+    """No mixing at all: `y_t = x_t`.
+
+    Call arguments:
+        inputs: `(B, T, D)`.
+        mask: boolean `(B, T)`, True for real positions.
+        use_causal_mask: changes nothing.
+
+    Returns:
+        The inputs, zero at padded positions.
+
+    Example:
+    >>> bool(keras.ops.all(Identity()(keras.ops.ones((2, 3, 5))) == 1.0))
+    True
+    """
+
+    control = True
+    can_step = True
+
+    def compute_mix(self, inputs, mask, causal, training):
+        return inputs
+
+    def initial_state(self, batch_size):
+        return ()
+
+    def step(self, inputs, state):
+        return inputs, state
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class Pooling(Implicit):
+    """The mean over all positions, at every position: looking everywhere alike. Causal: the mean so far.
+
+    Call arguments:
+        inputs: `(B, T, D)`.
+        mask: boolean `(B, T)`, True for real positions; the others do not count.
+        use_causal_mask: whether position t gets the mean of positions up to t only.
+
+    Returns:
+        `(B, T, D)`, zero at padded positions.
+
+    Example:
+    >>> pooled = Pooling()(keras.ops.array([[[1.0], [3.0]]]))
+    >>> keras.ops.convert_to_numpy(pooled).tolist()
+    [[[2.0], [2.0]]]
+
+    Reference: Yu et al., 2022, https://arxiv.org/abs/2111.11418 (a stack with nothing but pooling for a mixer).
+    """
+
+    control = True
+    can_step = True
+
+    def compute_mix(self, inputs, mask, causal, training):
+        # Sums of many half-precision numbers lose the small ones.
+        x = ops.cast(inputs, "float32")
+        real = ops.ones_like(x[..., :1]) if mask is None else ops.cast(mask, "float32")[..., None]
+        if causal:
+            mean = ops.cumsum(x, axis=1) / ops.maximum(ops.cumsum(real, axis=1), 1.0)
+        else:
+            mean = ops.sum(x, axis=1, keepdims=True) / ops.maximum(ops.sum(real, axis=1, keepdims=True), 1.0)
+        return ops.cast(ops.broadcast_to(mean, ops.shape(x)), inputs.dtype)
+
+    def initial_state(self, batch_size):
+        return {"sum": ops.zeros((batch_size, 1)), "count": ops.zeros(())}
+
+    def step(self, inputs, state):
+        total, count = state["sum"] + inputs, state["count"] + 1.0
+        return total / count, {"sum": total, "count": count}

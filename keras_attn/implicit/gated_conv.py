@@ -1,0 +1,65 @@
+import keras
+from keras import ops
+
+from keras_attn.mixer import Implicit
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class GatedConvolution(Implicit):
+    """A convolution whose output passes a gate that another convolution opens: a gated linear unit.
+
+    `y = (x * W + b) ⊙ sigmoid(x * V + c)`. A position sees `kernel_size` positions: its own and as many on each side
+    (one more behind it if the size is even), or, causal, its own and those before it.
+
+    Args:
+        kernel_size: number of positions seen, at least 1.
+
+    Call arguments:
+        inputs: `(B, T, D)`.
+        mask: boolean `(B, T)`, True for real positions.
+        use_causal_mask: whether position t may depend on positions up to t only.
+
+    Returns:
+        `(B, T, D)`, zero at padded positions.
+
+    Example:
+    >>> tuple(GatedConvolution(kernel_size=3)(keras.random.normal((2, 7, 5))).shape)
+    (2, 7, 5)
+
+    Reference: Dauphin et al., 2017, https://arxiv.org/abs/1612.08083, eq. 1.
+    """
+
+    can_step = True
+
+    def __init__(self, kernel_size=7, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(kernel_size, int) or kernel_size < 1:
+            raise ValueError(f"`kernel_size` must be a positive integer. Received: kernel_size={kernel_size}")
+        self.kernel_size = kernel_size
+
+    def build(self, input_shape):
+        # Both convolutions are one with twice the filters.
+        width = input_shape[-1]
+        self.convolution = keras.layers.Conv1D(2 * width, self.kernel_size, name="convolution", dtype=self.dtype_policy)
+        self.convolution.build((None, None, width))
+        self.built = True
+
+    def compute_mix(self, inputs, mask, causal, training):
+        before = self.kernel_size - 1 if causal else self.kernel_size // 2
+        return self._gated(ops.pad(inputs, ((0, 0), (before, self.kernel_size - 1 - before), (0, 0))))
+
+    def _gated(self, x):
+        content, gate = ops.split(self.convolution(x), 2, axis=-1)
+        return content * ops.sigmoid(gate)
+
+    def initial_state(self, batch_size):
+        """The `kernel_size - 1` inputs before the first one: `(B, K - 1, D)`, zeros."""
+        return ops.zeros((batch_size, self.kernel_size - 1, self.convolution.kernel.shape[1]))
+
+    def step(self, inputs, state):
+        """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
+        seen = ops.concatenate([ops.cast(state, inputs.dtype), inputs[:, None]], axis=1)
+        return self._gated(seen)[:, 0], seen[:, 1:]
+
+    def get_config(self):
+        return {**super().get_config(), "kernel_size": self.kernel_size}

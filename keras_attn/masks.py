@@ -1,0 +1,54 @@
+"""Who may look at whom: boolean masks, True where looking is allowed, that broadcast to weights `(B, H, T, S)`.
+
+T counts queries and S keys. Where S > T the last query stands at the last key (bottom-right alignment), as it does when
+the keys hold a cache of earlier positions.
+"""
+
+from keras import ops
+
+
+def padding(mask):
+    """From `(B, S)`, True for real positions, to `(B, 1, 1, S)`."""
+    return ops.cast(mask, "bool")[:, None, None, :]
+
+
+def causal(queries, keys):
+    """`(1, 1, T, S)`: no query sees a later key."""
+    return _distance(queries, keys) >= 0
+
+
+def window(queries, keys, width):
+    """`(1, 1, T, S)`: keys fewer than `width` positions away, on either side."""
+    return ops.abs(_distance(queries, keys)) < width
+
+
+def given(mask):
+    """A caller's mask of shape `(T, S)`, `(B, T, S)` or `(B, H, T, S)`, as four axes."""
+    mask = ops.cast(mask, "bool")
+    rank = len(mask.shape)
+    if rank not in (2, 3, 4):
+        raise ValueError(f"`attention_mask` must have shape (T, S), (B, T, S) or (B, H, T, S). Received: {mask.shape}")
+    return mask if rank == 4 else mask[:, None] if rank == 3 else mask[None, None]
+
+
+def combine(*masks):
+    """What all of them allow; None stands for a mask that allows everything."""
+    combined = None
+    for mask in masks:
+        if mask is not None:
+            combined = mask if combined is None else ops.logical_and(combined, mask)
+    return combined
+
+
+def zero(x, mask):
+    """`x` of shape `(B, T, ...)` with zeros where the `(B, T)` mask is False: not even NaN or inf gets through."""
+    if mask is None:
+        return x
+    mask = ops.cast(mask, "bool")
+    return ops.where(ops.reshape(mask, (*ops.shape(mask), *(1 for _ in x.shape[2:]))), x, ops.zeros_like(x))
+
+
+def _distance(queries, keys):
+    """How far before its query each key stands: `(1, 1, T, S)`, negative for later keys."""
+    position = ops.arange(queries)[:, None] + (keys - queries)
+    return (position - ops.arange(keys)[None, :])[None, None]

@@ -1,0 +1,5 @@
+"""Attention over an explicit memory."""
+
+from keras_attn.memory.key_value import KeyValueMemory
+
+__all__ = ["KeyValueMemory"]

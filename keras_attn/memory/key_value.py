@@ -1,0 +1,111 @@
+import keras
+from keras import ops
+
+from keras_attn import scores
+from keras_attn.mixer import Explicit
+
+
+@keras.saving.register_keras_serializable(package="keras_attn")
+class KeyValueMemory(Explicit):
+    """A memory of key-value slots, addressed by content in several hops.
+
+    The memory holds `slots` learned rows and behind them a row for each position of the value. The state starts at
+    `u_1 = W_q q`; hop j reads `o_j = Σ_i softmax_i(u_j · k_i / sqrt(D)) v_i` and asks the next question with
+    `u_{j+1} = u_j + o_j`. The output is `W_o Σ_j o_j`: what was read, and nothing else.
+
+    Args:
+        slots: number of learned rows, at least 0 (0: only what the sequence says).
+        hops: how often the memory is read, at least 1.
+        normalizer: how scores become weights: "softmax", "sparsemax", "entmax15" or "hard".
+        dropout: share of the weights dropped in training when the output is read, in [0, 1).
+        seed: an integer that makes the dropout repeatable.
+
+    Call arguments:
+        query: `(B, T, D)`, or a list `[query, value]` or `[query, value, key]`.
+        value: `(B, S, Dv)`; None for the query.
+        key: `(B, S, Dk)`; None for the value.
+        query_mask, value_mask, key_mask: boolean `(B, T)` and `(B, S)`, True for real positions.
+        attention_mask: boolean `(T, S)` or `(B, T, S)`, True where looking is allowed; learned rows always are.
+        use_causal_mask: whether to forbid looking at later positions.
+        return_attention_scores: whether to return the weights `(B, hops, T, slots + S)` too.
+
+    Returns:
+        `(B, T, D)`.
+
+    Example:
+    >>> layer = KeyValueMemory(slots=5, hops=2)
+    >>> read, weights = layer(keras.random.normal((2, 3, 8)), return_attention_scores=True)
+    >>> tuple(read.shape), tuple(weights.shape)
+    ((2, 3, 8), (2, 2, 3, 8))
+
+    Reference: Sukhbaatar et al., 2015, https://arxiv.org/abs/1503.08895, section 2.2 (hops); Miller et al., 2016,
+    https://arxiv.org/abs/1606.03126 (keys apart from values); Sukhbaatar et al., 2019,
+    https://arxiv.org/abs/1907.01470 (learned rows beside the sequence).
+    """
+
+    def __init__(self, slots=8, hops=2, normalizer="softmax", dropout=0.0, seed=None, **kwargs):
+        super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, **kwargs)
+        if not isinstance(slots, int) or slots < 0:
+            raise ValueError(f"`slots` must be an integer, at least 0. Received: slots={slots}")
+        if not isinstance(hops, int) or hops < 1:
+            raise ValueError(f"`hops` must be a positive integer. Received: hops={hops}")
+        self.slots = slots
+        self.hops = hops
+
+    @property
+    def extra_keys(self):
+        return self.slots
+
+    def build_weights(self, query_shape, value_shape, key_shape):
+        width = query_shape[-1]
+        self.query_dense = self._projection("query", query_shape, width)
+        self.key_dense = self._projection("key", key_shape, width)
+        self.value_dense = self._projection("value", value_shape, width)
+        self.output_dense = self._projection("output", query_shape, width)
+        if self.slots:
+            self.slot_keys = self.add_weight(name="slot_keys", shape=(self.slots, width))
+            self.slot_values = self.add_weight(name="slot_values", shape=(self.slots, width))
+
+    def _projection(self, name, shape, width):
+        dense = keras.layers.Dense(width, use_bias=False, name=name, dtype=self.dtype_policy)
+        dense.build((None, None, shape[-1]))
+        return dense
+
+    def compute_weights(self, query, key, value, mask):
+        state = self.query_dense(query)
+        keys, values = self._rows("keys", self.key_dense(key)), self._rows("values", self.value_dense(value))
+        mask = None if mask is None else mask[:, 0]
+        hops = []
+        for _ in range(self.hops):
+            hops.append(self._normalize(scores.scaled_dot(state, keys), mask))
+            state = state + ops.matmul(hops[-1], values)
+        return ops.stack(hops, axis=1)
+
+    def compute_mix(self, weights, value, query):
+        values = self._rows("values", self.value_dense(value))
+        return self.output_dense(ops.matmul(ops.sum(weights, axis=1), values))
+
+    def _rows(self, what, of_sequence):
+        """The learned rows and behind them those of the sequence: `(B, slots + S, D)`."""
+        if not self.slots:
+            return of_sequence
+        learned = ops.cast(self.slot_keys if what == "keys" else self.slot_values, of_sequence.dtype)
+        batch = ops.shape(of_sequence)[0]
+        return ops.concatenate([ops.broadcast_to(learned, (batch, *learned.shape)), of_sequence], axis=1)
+
+    def _allowed(self, query, key, source_mask, attention_mask, use_causal_mask):
+        allowed = super()._allowed(query, key, source_mask, attention_mask, use_causal_mask)
+        if allowed is None or not self.slots:
+            return allowed
+        learned = ops.ones((*ops.shape(allowed)[:-1], self.slots), dtype="bool")
+        return ops.concatenate([learned, allowed], axis=-1)
+
+    def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
+        return self._sort_shapes(query_shape, value_shape, key_shape)[0]
+
+    def compute_weights_shape(self, query_shape, key_shape):
+        batch, _, queries, sources = super().compute_weights_shape(query_shape, key_shape)
+        return batch, self.hops, queries, sources
+
+    def get_config(self):
+        return {**super().get_config(), "slots": self.slots, "hops": self.hops}

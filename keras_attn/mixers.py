@@ -1,0 +1,101 @@
+"""The table of mechanisms: a name, the class behind it, and the options it has unless told otherwise.
+
+A spec is plain data: a name, or a dictionary `{"mixer": name, **options}`. The same one stands in a model's
+configuration, a preset, a trial, a report and on the command line.
+"""
+
+import inspect
+
+from keras_attn._names import choose
+from keras_attn.explicit import AdditiveAttention, MultiHeadAttention, MultiplicativeAttention
+from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
+from keras_attn.memory import KeyValueMemory
+from keras_attn.mixer import Mixer
+
+MIXERS = {
+    "additive": (AdditiveAttention, {"units": 64}),
+    "multiplicative": (MultiplicativeAttention, {"score": "general"}),
+    # Without biases: under softmax the keys' bias would never learn anything.
+    "multi_head": (MultiHeadAttention, {"num_heads": 4, "use_bias": False}),
+    "key_value_memory": (KeyValueMemory, {"slots": 8, "hops": 2}),
+    "lstm": (Recurrent, {"cell": "lstm"}),
+    "gru": (Recurrent, {"cell": "gru"}),
+    "gated_conv": (GatedConvolution, {"kernel_size": 7}),
+    "linear_recurrence": (LinearRecurrence, {}),
+    "token_mlp": (TokenMLP, {}),
+    "identity": (Identity, {}),
+    "pooling": (Pooling, {}),
+}
+
+
+def names(kind=None):
+    """The names in the table; with `kind` "explicit", "implicit" or "control", those of that kind."""
+    return tuple(name for name in MIXERS if kind in (None, kind_of(name)))
+
+
+def kind_of(spec):
+    """Which kind a spec's mechanism is of: "explicit", "implicit" or "control"."""
+    mixer_class = MIXERS[resolve(spec)["mixer"]][0]
+    return "control" if mixer_class.control else mixer_class.kind
+
+
+def resolve(spec):
+    """The whole spec, defaults filled in: `{"mixer": name, **options}`.
+
+    Raises:
+        ValueError: for a name or an option that is not known; the message names near ones.
+    """
+    given = dict(spec) if isinstance(spec, dict) else {"mixer": spec}
+    if "mixer" not in given:
+        raise ValueError(f'A mixer is a name or a dictionary {{"mixer": name, **options}}. Received: {spec!r}')
+    name = choose("mixer", given.pop("mixer"), MIXERS)
+    mixer_class, defaults = MIXERS[name]
+    for option in given:
+        choose(f"option of {name!r}", option, options(mixer_class))
+    return {"mixer": name, **defaults, **given}
+
+
+def get(spec, **kwargs):
+    """The layer that a spec describes, new and without weights.
+
+    Args:
+        spec: a name, or `{"mixer": name, **options}`.
+        **kwargs: what any Keras layer takes: `name`, `dtype`, `trainable`.
+
+    Returns:
+        A `keras_attn.mixer.Mixer`.
+
+    Raises:
+        ValueError: for a name or an option that is not known, or an option with a value that is not possible.
+
+    Example:
+    >>> get({"mixer": "multi_head", "num_heads": 2}).num_heads
+    2
+    """
+    chosen = resolve(spec)
+    return MIXERS[chosen.pop("mixer")][0](**chosen, **kwargs)
+
+
+def options(mixer_class):
+    """The names of the options of a mixer class, its own and those it inherits."""
+    found = {}
+    for ancestor in mixer_class.__mro__[: mixer_class.__mro__.index(Mixer)]:
+        found.update(inspect.signature(ancestor.__init__).parameters)
+    return tuple(name for name in found if name not in ("self", "kwargs"))
+
+
+def register(name, mixer_class, **defaults):
+    """Adds a mechanism of your own to the table, for builders and searches to find.
+
+    Args:
+        name: a name that is not taken.
+        mixer_class: a subclass of `keras_attn.mixer.Explicit` or `Implicit`.
+        **defaults: options it has unless told otherwise.
+    """
+    if name in MIXERS:
+        raise ValueError(f"There is a mixer {name!r} already: {MIXERS[name][0].__name__}.")
+    if not (isinstance(mixer_class, type) and issubclass(mixer_class, Mixer)):
+        raise ValueError(f"A mixer is a subclass of keras_attn.mixer.Mixer. Received: {mixer_class!r}")
+    for option in defaults:
+        choose(f"option of {name!r}", option, options(mixer_class))
+    MIXERS[name] = (mixer_class, defaults)

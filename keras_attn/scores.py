@@ -1,0 +1,47 @@
+"""How well a query matches a key.
+
+Each function takes queries `(..., T, d)` and keys `(..., S, d)` and returns scores `(..., T, S)`: any real numbers,
+larger for a better match. `keras_attn.normalizers` turns them into weights.
+"""
+
+from keras import ops
+
+
+def dot(query, key):
+    """q·k (Luong et al., 2015, https://arxiv.org/abs/1508.04025, eq. 8)."""
+    return ops.matmul(query, ops.swapaxes(key, -1, -2))
+
+
+def scaled_dot(query, key):
+    """q·k / sqrt(d) (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, eq. 1)."""
+    # The query is scaled, not the product: in float16 the product may overflow first.
+    scale = float(query.shape[-1]) ** -0.5
+    return dot(query * ops.cast(scale, query.dtype), key)
+
+
+def general(query, key, kernel):
+    """Q'W k with a learned `kernel` W of shape `(d_q, d_k)` (Luong et al., 2015, eq. 8)."""
+    return dot(ops.matmul(query, kernel), key)
+
+
+def cosine(query, key, strength=1.0):
+    """β q·k / (|q| |k|) with strength β > 0 (Graves et al., 2014, https://arxiv.org/abs/1410.5401, eq. 5-6)."""
+    return strength * dot(_unit(query), _unit(key))
+
+
+def additive(query, key, scale=None):
+    """Σ_u v_u tanh(q_u + k_u) with `scale` v of shape `(d,)`, ones if None.
+
+    Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473, appendix A.1.2, with the projections already applied.
+    """
+    # (..., T, 1, d) + (..., 1, S, d) -> (..., T, S, d)
+    hidden = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
+    return ops.sum(hidden if scale is None else hidden * scale, axis=-1)
+
+
+def _unit(x):
+    """`x` at length one, in float32: in float16 the squares overflow. A zero row stays zero, with finite gradients."""
+    x32 = ops.cast(x, "float32")
+    # The epsilon stands inside the root, whose slope at zero is infinite.
+    length = ops.sqrt(ops.sum(ops.square(x32), axis=-1, keepdims=True) + 1e-12)
+    return ops.cast(x32 / length, x.dtype)

@@ -1,0 +1,93 @@
+"""Each implicit mixer's own numbers."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def test_gated_convolution_follows_the_paper_s_equation():
+    layer, x = GatedConvolution(kernel_size=3), normal(2, 7, 5)
+    y = numpy(layer(x))
+    kernel, bias = layer.get_weights()
+    padded = np.pad(x, ((0, 0), (1, 1), (0, 0)))
+    for t in range(7):
+        both = np.einsum("bki,kio->bo", padded[:, t : t + 3], kernel) + bias
+        np.testing.assert_allclose(y[:, t], both[:, :5] * sigmoid(both[:, 5:]), rtol=1e-3, atol=1e-5)
+
+
+def test_an_even_kernel_looks_one_further_behind():
+    layer = GatedConvolution(kernel_size=2)
+    layer.build((None, 3, 1))
+    layer.set_weights([np.array([[[1.0, 0.0]], [[0.0, 0.0]]]), np.array([0.0, 100.0])])
+    assert numpy(layer(np.array([[[1.0], [2.0], [3.0]]])))[0, :, 0].tolist() == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_recurrent_is_keras_s_layer_both_ways(cell):
+    layer, x = Recurrent(cell, bidirectional=True), normal(2, 7, 5)
+    y = numpy(layer(x))
+    weights = layer.get_weights()
+    make = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell]
+    for units, part, inputs, half in ((3, y[..., :3], x, weights[:3]), (2, y[:, ::-1, 3:], x[:, ::-1], weights[3:])):
+        plain = make(units, return_sequences=True)
+        plain.build((None, None, 5))
+        plain.set_weights(half)
+        np.testing.assert_allclose(part, numpy(plain(inputs)), rtol=1e-4, atol=1e-5)
+
+
+def test_linear_recurrence_follows_its_equations():
+    layer, x = LinearRecurrence(), normal(2, 37, 5)
+    y = numpy(layer(x))
+    wa, ba, wv, bv, wg, bg, wo, bo = layer.get_weights()
+    state = np.zeros((2, 5))
+    for t in range(37):
+        a = sigmoid(x[:, t] @ wa + ba)
+        state = a * state + (1.0 - a) * (x[:, t] @ wv + bv)
+        np.testing.assert_allclose(y[:, t], state * sigmoid(x[:, t] @ wg + bg) @ wo + bo, rtol=1e-3, atol=1e-4)
+
+
+def test_linear_recurrence_starts_with_memories_of_2_to_200_positions():
+    layer = LinearRecurrence()
+    layer.build((None, None, 7))
+    bias = numpy(layer.decay_dense.bias)
+    np.testing.assert_allclose(1.0 / (1.0 - sigmoid(bias[[0, -1]])), [2.0, 200.0], rtol=1e-3)
+
+
+def test_token_mlp_mixes_positions_alike_in_every_channel():
+    layer, x = TokenMLP(units=11), normal(2, 7, 5)
+    y = numpy(layer(x))
+    np.testing.assert_allclose(numpy(layer(x[..., ::-1]))[..., ::-1], y, rtol=1e-5, atol=1e-6)
+    assert [w.shape for w in layer.get_weights()] == [(7, 11), (11,), (11, 7), (7,)]
+
+
+def test_token_mlp_needs_a_known_length():
+    with pytest.raises(ValueError, match="a fixed number of positions"):
+        TokenMLP().build((None, None, 5))
+
+
+def test_pooling_is_the_mean_of_real_positions():
+    x, mask = normal(2, 3, 5), np.array([[True, True, False], [True, True, True]])
+    y = numpy(Pooling()(x, mask=mask))
+    np.testing.assert_allclose(y[0, 0], x[0, :2].mean(0), rtol=1e-4, atol=1e-6)
+    causal = numpy(Pooling()(x, use_causal_mask=True))
+    np.testing.assert_allclose(causal[:, 1], x[:, :2].mean(1), rtol=1e-4, atol=1e-6)
+
+
+def test_identity_changes_nothing():
+    x = normal(2, 3, 5)
+    np.testing.assert_array_equal(numpy(Identity()(x)), x)

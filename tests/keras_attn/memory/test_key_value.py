@@ -1,0 +1,38 @@
+import numpy as np
+from keras import ops
+
+from keras_attn import KeyValueMemory
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def test_hops_follow_the_equations():
+    rng = np.random.default_rng(0)
+    query, value = rng.normal(size=(2, 3, 5)).astype("float32"), rng.normal(size=(2, 7, 4)).astype("float32")
+    layer = KeyValueMemory(slots=11, hops=2)
+    read, weights = layer(query, value, return_attention_scores=True)
+    parts = {w.path.split("/", 1)[1]: numpy(w) for w in layer.weights}
+    for b in range(2):
+        keys = np.concatenate([parts["slot_keys"], value[b] @ parts["key/kernel"]])
+        values = np.concatenate([parts["slot_values"], value[b] @ parts["value/kernel"]])
+        state, total = query[b] @ parts["query/kernel"], 0.0
+        for hop in range(2):
+            p = softmax(state @ keys.T / np.sqrt(5))
+            np.testing.assert_allclose(numpy(weights)[b, hop], p, rtol=1e-3, atol=1e-5)
+            state, total = state + p @ values, total + p @ values
+        np.testing.assert_allclose(numpy(read)[b], total @ parts["output/kernel"], rtol=1e-3, atol=1e-4)
+
+
+def test_learned_rows_can_be_read_when_nothing_else_may_be():
+    layer = KeyValueMemory(slots=3, hops=1)
+    forbidden = np.zeros((1, 2, 2), dtype=bool)
+    _, weights = layer(np.ones((1, 2, 5)), attention_mask=forbidden, return_attention_scores=True)
+    np.testing.assert_allclose(numpy(weights)[..., :3].sum(-1), 1.0, rtol=1e-6)
+    assert np.all(numpy(weights)[..., 3:] == 0.0)

@@ -1,0 +1,327 @@
+"""The contract of every mixer, clause by clause, for every name in the table and some telling options."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn import mixers
+from tests.autodiff import gradient
+
+# Different primes (but the width), so that a swapped axis cannot pass.
+B, T, S, D = 3, 7, 11, 10
+
+VARIANTS = [
+    {"mixer": "additive", "units": None},
+    {"mixer": "additive", "normalizer": "sparsemax"},
+    {"mixer": "multiplicative", "score": "dot"},
+    {"mixer": "multiplicative", "score": "scaled_dot", "normalizer": "hard"},
+    {"mixer": "multiplicative", "score": "cosine"},
+    {"mixer": "multi_head", "num_heads": 5, "num_key_value_heads": 1, "use_gate": True},
+    {"mixer": "multi_head", "num_heads": 2, "normalizer": "entmax15", "sliding_window": 3},
+    {"mixer": "key_value_memory", "slots": 0, "hops": 3},
+    {"mixer": "lstm", "bidirectional": True},
+    {"mixer": "gru", "bidirectional": True},
+    {"mixer": "gated_conv", "kernel_size": 2},
+    {"mixer": "linear_recurrence", "bidirectional": True},
+]
+
+
+def label(spec):
+    return spec if isinstance(spec, str) else ",".join(str(value) for value in spec.values())
+
+
+def specs(condition=lambda layer: True):
+    every = [*mixers.names(), *VARIANTS]
+    chosen = [spec for spec in every if condition(mixers.get(spec))]
+    return pytest.mark.parametrize("spec", chosen, ids=label)
+
+
+def is_explicit(layer):
+    return layer.kind == "explicit"
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def close(actual, expected, tolerance=1e-5):
+    np.testing.assert_allclose(numpy(actual), numpy(expected), rtol=tolerance, atol=tolerance)
+
+
+def built(spec, length=T, **kwargs):
+    layer = mixers.get(spec, **kwargs)
+    layer.build((None, length, D))
+    # The same weights each time, and no zeros, where some mistakes cannot be seen.
+    rng = np.random.default_rng(1)
+    layer.set_weights([(0.4 * rng.normal(size=w.shape)).astype(w.dtype) for w in layer.get_weights()])
+    return layer
+
+
+def model_of(layer, length=T, **call_options):
+    inputs = keras.Input((length, D))
+    return keras.Model(inputs, layer(inputs, **call_options))
+
+
+RAGGED = np.arange(T)[None] < np.array([T, 5, 2])[:, None]
+HOLES = np.array([[1, 1, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1], [1, 0, 0, 0, 0, 0, 1]], dtype=bool)
+
+
+@specs()
+def test_1_the_shape_is_kept_and_known_before_the_values(spec):
+    layer = built(spec)
+    inputs = normal(B, T, D)
+    assert tuple(layer(inputs).shape) == (B, T, D)
+    assert mixers.get(spec)(keras.Input((T, D), batch_size=B)).shape == (B, T, D)
+    assert tuple(layer.compute_output_shape((B, T, D))) == (B, T, D)
+
+
+@specs(is_explicit)
+def test_1_the_weights_shape_is_known_before_the_values(spec):
+    query, value = normal(B, T, D), normal(B, S, D)
+    symbolic = mixers.get(spec)(
+        keras.Input((T, D), batch_size=B), keras.Input((S, D), batch_size=B), return_attention_scores=True
+    )
+    eager = mixers.get(spec)(query, value, return_attention_scores=True)
+    assert [tuple(x.shape) for x in symbolic] == [tuple(x.shape) for x in eager]
+    assert eager[1].shape[-2] == T and eager[1].shape[-1] == mixers.get(spec).extra_keys + S
+
+
+@specs()
+def test_2_a_copy_from_the_config_with_the_same_weights_computes_the_same(spec):
+    layer = mixers.get(spec)
+    before = layer.get_config()
+    assert set(mixers.options(type(layer))) <= set(before)
+    inputs = normal(B, T, D)
+    expected = layer(inputs)
+    assert layer.get_config() == before
+    copy = type(layer).from_config(before)
+    copy.build((None, T, D))
+    copy.set_weights(layer.get_weights())
+    close(copy(inputs), expected)
+
+
+@specs()
+def test_2_a_saved_model_computes_the_same(spec, tmp_path):
+    model = model_of(built(spec))
+    model.save(tmp_path / "model.keras")
+    inputs = normal(B, T, D)
+    close(keras.models.load_model(tmp_path / "model.keras")(inputs), model(inputs))
+
+
+@specs(lambda layer: layer.can_be_causal)
+def test_3_causal_output_does_not_change_when_later_inputs_do(spec):
+    layer = built(spec)
+    inputs = normal(B, T, D)
+    before = numpy(layer(inputs, use_causal_mask=True))
+    for t in range(1, T):
+        changed = inputs.copy()
+        changed[:, t:] = 7.0 * normal(B, T - t, D, seed=t)
+        close(layer(changed, use_causal_mask=True)[:, :t], before[:, :t])
+
+
+@specs(lambda layer: is_explicit(layer) and layer.can_be_causal)
+def test_3_the_last_query_stands_at_the_last_key(spec):
+    layer = built(spec)
+    query, value = normal(B, T, D), normal(B, S, D, seed=1)
+    before = numpy(layer(query, value, use_causal_mask=True))
+    for t in range(T):
+        changed = value.copy()
+        changed[:, t + S - T + 1 :] += 3.0
+        close(layer(query, changed, use_causal_mask=True)[:, : t + 1], before[:, : t + 1])
+    weights = numpy(layer(query, value, use_causal_mask=True, return_attention_scores=True)[1])
+    seen = np.tril(np.ones((T, S), dtype=bool), k=S - T)
+    assert np.all(weights[..., layer.extra_keys :][..., ~seen] == 0.0)
+
+
+@specs(lambda layer: not layer.can_be_causal)
+def test_3_what_cannot_be_causal_says_so(spec):
+    with pytest.raises(ValueError, match="cannot be causal"):
+        built(spec)(normal(B, T, D), use_causal_mask=True)
+
+
+@pytest.mark.parametrize("mask", [RAGGED, ~RAGGED[:, ::-1], HOLES], ids=["right", "left", "holes"])
+@specs()
+def test_4_what_stands_at_padded_positions_never_reaches_real_ones(spec, mask):
+    layer = built(spec)
+    mask = mask | ~mask.any(axis=1, keepdims=True)
+    inputs = normal(B, T, D)
+    expected = numpy(layer(np.where(mask[..., None], inputs, 0.0), mask=mask))
+    for poison in (np.nan, np.inf, -1e30):
+        close(layer(np.where(mask[..., None], inputs, poison).astype("float32"), mask=mask), expected)
+    assert np.all(expected[~mask] == 0.0)
+
+
+@specs(lambda layer: not layer.fixed_length)
+def test_4_padding_a_sequence_changes_nothing(spec):
+    layer = built(spec)
+    short = normal(B, T, D)
+    padded = np.concatenate([short, normal(B, 5, D, seed=1)], axis=1)
+    mask = np.broadcast_to(np.arange(T + 5) < T, (B, T + 5))
+    close(layer(padded, mask=mask)[:, :T], layer(short))
+
+
+@specs()
+def test_4_padding_does_not_reach_the_gradients(spec):
+    layer = built(spec)
+    poisoned = np.where(RAGGED[..., None], normal(B, T, D), np.nan).astype("float32")
+    inputs, mask = keras.Input((T, D)), keras.Input((T,), dtype="bool")
+    model = keras.Model([inputs, mask], layer(inputs, mask=mask))
+    model.compile("sgd", "mse", jit_compile=False)
+    assert np.isfinite(model.train_on_batch([poisoned, RAGGED], normal(B, T, D, seed=1)))
+    assert all(np.isfinite(w).all() for w in layer.get_weights())
+
+
+@specs(is_explicit)
+def test_5_a_row_with_nothing_to_look_at_gets_nothing(spec):
+    layer = built({**mixers.resolve(spec), **({"slots": 0} if layer_has_slots(spec) else {})})
+    inputs = normal(B, T, D)
+    allowed = np.ones((B, T, T), dtype=bool)
+    allowed[0, 2] = allowed[1] = False
+    mix, weights = layer(inputs, attention_mask=allowed, return_attention_scores=True)
+    heads = numpy(weights) if len(weights.shape) == 4 else numpy(weights)[:, None]
+    assert np.all(heads[0, :, 2] == 0.0) and np.all(heads[1] == 0.0)
+    assert np.all(numpy(mix)[0, 2] == 0.0) and np.all(numpy(mix)[1] == 0.0)
+    np.testing.assert_allclose(heads[2].sum(-1), 1.0, rtol=1e-5)
+    grad = gradient(lambda x: ops.sum(ops.square(layer(x, attention_mask=allowed))), inputs)
+    assert np.isfinite(grad).all() and np.any(grad[2])
+
+
+def layer_has_slots(spec):
+    return mixers.get(spec).extra_keys > 0
+
+
+@specs()
+def test_5_a_sequence_of_padding_alone_gives_zeros_and_finite_gradients(spec):
+    layer = built(spec)
+    mask = np.ones((B, T), dtype=bool)
+    mask[1] = False
+    assert np.all(numpy(layer(normal(B, T, D), mask=mask))[1] == 0.0)
+    grad = gradient(lambda x: ops.sum(ops.square(layer(x, mask=mask))), normal(B, T, D))
+    assert np.isfinite(grad).all() and np.all(grad[1] == 0.0)
+
+
+@specs(is_explicit)
+def test_6_asking_for_weights_does_not_change_the_mix(spec):
+    layer = built(spec)
+    inputs = normal(B, T, D)
+    close(layer(inputs, mask=RAGGED, return_attention_scores=True)[0], layer(inputs, mask=RAGGED), 0.0)
+
+
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.compiles)])
+@specs()
+def test_6_compiling_does_not_change_the_numbers(spec, jit_compile):
+    layer = built(spec)
+    model = model_of(layer)
+    model.compile(jit_compile=jit_compile)
+    close(model.predict(normal(B, T, D), verbose=0), layer(normal(B, T, D)))
+
+
+@specs(is_explicit)
+def test_7_weights_are_a_distribution_and_the_very_ones_that_made_the_output(spec):
+    layer = built(spec)
+    query, value, key = normal(B, T, D), normal(B, S, D, seed=1), normal(B, S, D, seed=2)
+    mask = np.arange(S)[None] < np.array([S, 5, 1])[:, None]
+    mix, weights = layer(query, value, key, value_mask=mask, return_attention_scores=True)
+    heads = weights if len(weights.shape) == 4 else weights[:, None]
+    assert np.all(numpy(heads) >= 0.0)
+    assert np.all(numpy(heads)[..., layer.extra_keys :] * ~mask[:, None, None] == 0.0)
+    looks = numpy(heads).sum(-1)
+    close(looks[looks != 0.0], 1.0)
+    close(layer.compute_mix(heads, ops.where(mask[..., None], value, 0.0), ops.convert_to_tensor(query)), mix)
+
+
+@specs(lambda layer: layer.can_step)
+def test_8_step_by_step_equals_all_at_once(spec):
+    layer = built(spec)
+    inputs = normal(B, T, D)
+    state, steps = layer.initial_state(B), []
+    for t in range(T):
+        output, state = layer.step(ops.convert_to_tensor(inputs[:, t]), state)
+        steps.append(output)
+    close(ops.stack(steps, axis=1), layer(inputs, use_causal_mask=True))
+
+
+@specs()
+def test_9_a_mask_from_keras_equals_the_same_mask_by_hand_and_is_left_as_it_was(spec):
+    layer = built(spec)
+    inputs = np.where(RAGGED[..., None], normal(B, T, D), 0.0).astype("float32")
+    masked = keras.layers.Masking()(inputs)
+    by_keras = layer(masked)
+    close(by_keras, layer(inputs, mask=RAGGED))
+    assert np.array_equal(numpy(masked._keras_mask), RAGGED)
+    assert np.array_equal(numpy(by_keras._keras_mask), RAGGED)
+    assert np.array_equal(inputs, np.where(RAGGED[..., None], normal(B, T, D), 0.0).astype("float32"))
+
+
+@specs(is_explicit)
+def test_9_keras_masks_of_several_tensors_equal_the_same_by_hand(spec):
+    layer = built(spec)
+    query = np.where(RAGGED[..., None], normal(B, T, D), 0.0).astype("float32")
+    value_mask = np.arange(S)[None] < np.array([3, S, 5])[:, None]
+    value = np.where(value_mask[..., None], normal(B, S, D, seed=1), 0.0).astype("float32")
+    by_hand = layer(query, value, query_mask=RAGGED, value_mask=value_mask)
+    close(layer(keras.layers.Masking()(query), keras.layers.Masking()(value)), by_hand)
+    close(layer([keras.layers.Masking()(query), keras.layers.Masking()(value)]), by_hand)
+    close(layer([query, value], mask=[RAGGED, value_mask]), by_hand)
+
+
+@specs(lambda layer: hasattr(layer, "dropout"))
+def test_10_dropout_acts_in_training_only_and_stays_causal(spec):
+    dropping = {**mixers.resolve(spec), "dropout": 0.5, "seed": 3}
+    layer, plain = built(dropping), built(spec)
+    inputs = normal(B, T, D)
+    close(layer(inputs), plain(inputs))
+    assert not np.allclose(numpy(layer(inputs, training=True)), numpy(plain(inputs)), atol=1e-3)
+    changed = np.concatenate([inputs[:, :4], normal(B, T - 4, D, seed=1)], axis=1)
+    # Two layers from one seed drop the same weights.
+    first, second = (built(dropping)(x, use_causal_mask=True, training=True) for x in (inputs, changed))
+    close(first[:, :4], second[:, :4])
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16"])
+@specs()
+def test_11_half_precision_stays_finite_with_large_scores(spec, policy):
+    layer = built(spec, dtype=policy)
+    inputs = 300.0 * normal(B, T, D)
+    output = layer(inputs, mask=RAGGED, use_causal_mask=layer.can_be_causal)
+    assert keras.backend.standardize_dtype(output.dtype) == keras.DTypePolicy(policy).compute_dtype
+    assert np.isfinite(numpy(ops.cast(output, "float32"))).all()
+
+
+@specs(lambda layer: not layer.control)
+def test_12_a_training_step_moves_every_weight(spec):
+    layer = built(spec)
+    before = {w.path: numpy(w.value).copy() for w in layer.trainable_weights}
+    model = model_of(layer)
+    model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=False)
+    model.train_on_batch(normal(B, T, D), normal(B, T, D, seed=1))
+    still = [w.path for w in layer.trainable_weights if np.array_equal(before[w.path], numpy(w.value))]
+    if mixers.resolve(spec).get("score") in ("dot", "scaled_dot"):
+        assert not layer.trainable_weights
+    else:
+        assert layer.trainable_weights and not still
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, T), (B, 1), (2, 67)], ids=str)
+@specs()
+def test_13_any_batch_and_any_length_will_do(spec, shape):
+    layer = built(spec, length=shape[1])
+    assert tuple(layer(normal(*shape, D)).shape) == (*shape, D)
+    if layer.can_be_causal:
+        close(layer(normal(*shape, D), use_causal_mask=True)[:, :0], np.zeros((shape[0], 0, D)))
+
+
+@pytest.mark.compiles
+@specs(lambda layer: not layer.fixed_length)
+def test_13_an_unknown_length_trains_and_predicts_compiled(spec):
+    layer = built(spec)
+    model = model_of(layer, length=None)
+    model.compile("sgd", "mse", jit_compile=True)
+    for length in (5, 19):
+        model.train_on_batch(normal(2, length, D), normal(2, length, D, seed=1))
+        close(model.predict_on_batch(normal(2, length, D)), layer(normal(2, length, D)), 1e-4)

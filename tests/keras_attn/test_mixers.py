@@ -1,0 +1,74 @@
+import pytest
+
+import keras_attn
+from keras_attn import mixers
+
+
+def test_every_name_is_of_one_kind():
+    kinds = {name: mixers.kind_of(name) for name in mixers.names()}
+    assert set(kinds.values()) == {"explicit", "implicit", "control"}
+    assert mixers.names("control") == ("identity", "pooling")
+    assert sorted(mixers.names("explicit") + mixers.names("implicit") + mixers.names("control")) == sorted(kinds)
+
+
+def test_a_spec_keeps_its_options_and_gets_the_defaults():
+    assert mixers.resolve({"mixer": "multi_head", "num_heads": 2}) == {
+        "mixer": "multi_head",
+        "num_heads": 2,
+        "use_bias": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ("multihead", "Unknown mixer 'multihead'. Did you mean 'multi_head'"),
+        ({"mixer": "gru", "bidirectionnal": True}, "Unknown option of 'gru' 'bidirectionnal'. Did you mean 'bidirect"),
+        ({"num_heads": 2}, "A mixer is a name or a dictionary"),
+        (3, "Unknown mixer 3"),
+    ],
+)
+def test_a_wrong_spec_says_what_would_be_right(spec, message):
+    with pytest.raises(ValueError, match=message):
+        mixers.get(spec)
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ({"mixer": "multi_head", "num_heads": 0}, "num_heads"),
+        ({"mixer": "multi_head", "num_heads": 4, "num_key_value_heads": 3}, "must divide"),
+        ({"mixer": "additive", "units": 0}, "units"),
+        ({"mixer": "additive", "dropout": 1.0}, "dropout"),
+        ({"mixer": "multiplicative", "score": "generall"}, "Did you mean 'general'"),
+        ({"mixer": "key_value_memory", "slots": -1}, "slots"),
+        ({"mixer": "key_value_memory", "hops": 0}, "hops"),
+        ({"mixer": "gated_conv", "kernel_size": 0}, "kernel_size"),
+        ({"mixer": "token_mlp", "units": 1.5}, "units"),
+    ],
+)
+def test_an_impossible_option_is_refused_at_once(spec, message):
+    with pytest.raises(ValueError, match=message):
+        mixers.get(spec)
+
+
+def test_a_mechanism_of_ones_own_joins_the_table(monkeypatch):
+    monkeypatch.setattr(mixers, "MIXERS", dict(mixers.MIXERS))
+
+    class Reverse(keras_attn.Implicit):
+        def compute_mix(self, inputs, mask, causal, training):
+            return inputs[:, ::-1]
+
+    mixers.register("reverse", Reverse)
+    assert isinstance(mixers.get("reverse"), Reverse)
+    with pytest.raises(ValueError, match="already"):
+        mixers.register("gru", Reverse)
+    with pytest.raises(ValueError, match="subclass"):
+        mixers.register("other", dict)
+
+
+def test_every_public_layer_is_in_the_table():
+    classes = {mixer_class for mixer_class, _ in mixers.MIXERS.values()}
+    public = {getattr(keras_attn, name) for name in keras_attn.__all__}
+    layers = {item for item in public if isinstance(item, type)}
+    assert classes == layers - {keras_attn.Mixer, keras_attn.Explicit, keras_attn.Implicit}
