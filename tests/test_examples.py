@@ -1,0 +1,33 @@
+"""The examples run, and show what they say."""
+
+import importlib.util
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_layer_looks_at_the_symbol_behind_the_marker():
+    assert load("01_layers").main(epochs=6) > 0.9
+
+
+def test_pretrained_models_tell_praise_from_scorn():
+    for praise, scorn in load("02_pretrained").main().values():
+        assert praise > 0.5 > scorn
+
+
+def test_a_small_search_ends_with_a_verdict(tmp_path):
+    result = load("03_tuning").main(tmp_path / "out", trials=1, seeds=2, epochs=1)
+    assert result.verdict.answer in ("implicit", "explicit", "hybrid", "no difference that matters")
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_every_example_is_run_here():
+    text = Path(__file__).read_text()
+    assert all(f'load("{path.stem}")' in text for path in EXAMPLES.glob("*.py"))

@@ -1,0 +1,150 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.tuning.standins import BLOBS
+from tuning import cli, tasks
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--mixers", "identity", "--trials", "1", "--seeds", "1", "--epochs", "1"]
+
+
+def run(*arguments):
+    """Runs a command in this process."""
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def start(*arguments, **options):
+    """Starts a command in a process of its own."""
+    command = [sys.executable, "-m", "tuning", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+@pytest.fixture
+def blobs(monkeypatch):
+    monkeypatch.setitem(tasks.TASKS, "blobs", BLOBS)
+
+
+def test_tasks_are_listed_with_what_is_published():
+    found = run("tasks")
+    assert found.exit_code == 0
+    assert all(name in found.output for name in ("digits", "sst2", "recall", "parity"))
+    assert "Published: explicit" in found.output
+
+
+def test_the_zoo_is_listed():
+    assert run("zoo").exit_code == 0
+
+
+def test_help_and_tasks_import_no_keras():
+    for argument in ("--help", "tasks"):
+        code = f"import sys; sys.argv = ['x', {argument!r}]; from tuning import cli\n"
+        code += "try: cli.main()\nexcept SystemExit: pass\n"
+        code += "assert not {'keras', 'tensorflow', 'keras_tuner'} & set(sys.modules)"
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_search_says_its_progress_and_its_verdict(blobs, tmp_path):
+    found = run("tune", "blobs", "--out", tmp_path / "out", *SMALL)
+    assert found.exit_code == 0, found.output
+    assert "[1/2] identity trial 1 of 1" in found.output
+    assert "best so far identity" in found.output
+    assert "left" in found.output
+    assert "No verdict on blobs." in found.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"results.json", "report.md", "report.html"}
+
+
+def test_a_report_is_written_again(blobs, tmp_path):
+    run("tune", "blobs", "--out", tmp_path / "out", *SMALL)
+    (tmp_path / "out" / "report.html").unlink()
+    found = run("report", tmp_path / "out")
+    assert found.exit_code == 0
+    assert "No verdict on blobs." in found.output
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tune", "digit"], "Did you mean 'digits'"),
+        (["tune", "digits", "--mixers", "grv"], "Did you mean 'gru'"),
+        (["tune", "digits", "--mixers", '{"mixer": "gru", "bidirektional": true}'], "Did you mean 'bidirectional'"),
+        (["tune", "digits", "--trials", "0"], "`trials` must be a whole number of at least 1"),
+        (["tune", "digits", "--backend", "tensorflov"], "must be one of tensorflow, jax, torch. Received: tensorflov"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line_with_status_2(arguments, message, tmp_path):
+    found = run(*arguments, "--out", tmp_path / "out")
+    assert found.exit_code == 2
+    assert found.output.startswith("Error: ") and message in found.output
+    assert len(found.output.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_backend_that_is_not_installed_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    found = run("tune", "digits", "--backend", "jax", "--out", tmp_path / "out")
+    assert found.exit_code == 2
+    assert "The backend jax is not installed" in found.output
+
+
+def test_an_unknown_option_is_answered_with_a_near_one(tmp_path):
+    found = run("tune", "digits", "--out", tmp_path, "--mixer", "gru")
+    assert found.exit_code == 2
+    assert "--mixers" in re.sub(r"\x1b\[[0-9;]*m", "", found.output)
+
+
+def test_missing_data_is_said_with_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("KERAS_ATTN_DATA", raising=False)
+    found = run("tune", "sst2", "--out", tmp_path / "out")
+    assert found.exit_code == 2
+    assert "Set $KERAS_ATTN_DATA" in found.output
+
+
+def test_a_folder_with_other_things_is_said(blobs, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    found = run("tune", "blobs", "--out", tmp_path, *SMALL)
+    assert found.exit_code == 2
+    assert "holds other things (thesis.txt)" in found.output
+
+
+def test_a_report_of_nothing_is_said(tmp_path):
+    found = run("report", tmp_path)
+    assert found.exit_code == 2
+    assert "results.json cannot be read" in found.output
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_goes_on(tmp_path):
+    arguments = ["tune", "digits", "--out", tmp_path / "out", "--width", 4, *SMALL]
+    process = start(*arguments)
+    while process.poll() is None and not list(tmp_path.glob("out/runs/[!.]*.json")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Give the same command again to go on" in said
+    assert "Traceback" not in said
+    (kept,) = tmp_path.glob("out/runs/[!.]*.json")
+    before = kept.read_bytes()
+    again = start(*arguments)
+    shown, said = again.communicate(timeout=240)
+    assert again.returncode == 0, said
+    assert "No verdict on digits." in shown
+    assert kept.read_bytes() == before
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["search"]["width"] == 4
+
+
+def test_a_backend_is_chosen_before_keras_is_imported(tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    process = start("tune", "nothing", "--backend", "jax", "--out", tmp_path / "out", env=environment)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "Unknown task 'nothing'" in said

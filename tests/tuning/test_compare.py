@@ -1,0 +1,160 @@
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+
+import tuning
+import zoo
+from tests.tuning.standins import BLOBS, DIGITS, dense
+from tuning import result, training
+from tuning.journal import SearchFolderError
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("search") / "out"
+
+
+@pytest.fixture(scope="module")
+def found(out):
+    return tuning.compare(DIGITS, out=out)
+
+
+def test_a_search_ends_with_a_verdict_on_paired_seeds(found):
+    assert found.verdict.answer in ("implicit", "explicit", "no difference that matters")
+    seeds = [[run.seed for run in family.retrainings] for family in found.families]
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds[0])) == 2
+
+
+def test_no_seed_of_the_search_is_used_to_judge(found):
+    trials = {run.seed for family in found.families for run in family.trials}
+    judged = {run.seed for family in found.families for run in family.retrainings}
+    assert not trials & judged
+
+
+def test_trials_never_see_the_test_split(found):
+    assert all(run.test is None for family in found.families for run in family.trials)
+
+
+def test_parameters_are_equal_within_ten_percent(found):
+    assert all(abs(family.parameters / DIGITS.parameters - 1) <= 0.1 for family in found.families)
+
+
+def test_time_and_latency_stand_beside_the_scores(found):
+    for family in found.families:
+        assert family.seconds > 0
+        assert set(family.latency) == {"1", "64"}
+
+
+def test_the_best_of_each_kind_loads_and_scores_as_reported(found, out):
+    assert set(found.models) == {"implicit", "explicit"}
+    test = DIGITS.data(0).test
+    for kind, folder in found.models.items():
+        (family,) = (family for family in found.families if family.kind == kind)
+        best = max(family.retrainings, key=lambda run: (run.valid, -run.number))
+        model = zoo.load(out / folder)
+        assert np.mean(model.predict(test.x, verbose=0).argmax(-1) == test.y) == pytest.approx(best.test)
+
+
+def test_the_winning_preset_is_of_the_winning_family(found):
+    assert found.preset == found.models[found.family(found.verdict.winner).kind]
+
+
+def test_results_come_back_from_the_folder_as_they_were(found, out):
+    assert result.load(out) == found
+
+
+def test_the_same_search_in_another_folder_gives_the_same_scores(found, tmp_path):
+    (again,) = tuning.compare(DIGITS, mixers=["multi_head"], seeds=1, out=tmp_path).families
+    assert again.test == found.family("multi_head").test[:1]
+
+
+def test_without_a_folder_nothing_is_kept():
+    found = tuning.compare(BLOBS, mixers=["identity"], trials=1, seeds=1, epochs=1)
+    assert found.verdict.answer == "no verdict"
+    assert len(found.families[0].retrainings) == 1
+
+
+def breaking(mixer, width, dropout):
+    """A model whose training fails for one mixer."""
+    model = dense(mixer, width, dropout)
+    if mixer == {"mixer": "pooling"}:
+
+        def fail(*arguments, **options):
+            raise MemoryError("no room <for> it")
+
+        model.fit = fail
+    return model
+
+
+def test_a_family_that_fails_is_recorded_and_the_others_go_on(tmp_path):
+    task = dataclasses.replace(BLOBS, model=breaking)
+    found = tuning.compare(task, out=tmp_path)
+    good, bad = found.families
+    assert good.finished and not bad.finished
+    assert len(bad.trials) == 2 and bad.retrainings == ()
+    assert bad.failures == ["MemoryError: no room <for> it"] * 2
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "no room &lt;for&gt; it" in text
+        assert "it has no result" in text
+
+
+def test_a_loss_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch):
+    def diverge(self, recipe):
+        raise ArithmeticError("The loss became nan in epoch 1.")
+
+    monkeypatch.setattr(training.Workbench, "train", diverge)
+    found = tuning.compare(BLOBS, out=tmp_path)
+    assert found.verdict.winner is None
+    assert found.families[0].failures[0] == "ArithmeticError: The loss became nan in epoch 1."
+    assert json.loads((tmp_path / "results.json").read_text())["verdict"]["answer"] == "no verdict"
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        ("digit", {}, "Did you mean 'digits'"),
+        ("digits", {"mixers": ["grv"]}, "Did you mean 'gru'"),
+        ("digits", {"mixers": [{"mixer": "gru", "bidirektional": True}]}, "Did you mean 'bidirectional'"),
+        ("digits", {"mixers": ["gru", "gru"]}, "Received twice: gru"),
+        ("digits", {"mixers": ["gru", "lstm", ["gru", "lstm", "multi_head"]]}, "list of mixers is taken in turn"),
+        ("parity", {"mixers": ["gru", {"mixer": "lstm", "bidirectional": True}]}, "looks both ways"),
+        ("digits", {"trials": 0}, "`trials` must be a whole number of at least 1. Received: trials=0"),
+        ("digits", {"seeds": 1.5}, "`seeds` must be"),
+        ("digits", {"epochs": -1}, "`epochs` must be"),
+        ("digits", {"seed": -1}, "`seed` must be a whole number of at least 0"),
+        ("digits", {"width": 0}, "`width` must be"),
+        ("digits", {"parameters": 10}, "The closest: "),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_training(task, options, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.Workbench, "train", lambda *_: pytest.fail("it was trained"))
+    with pytest.raises(ValueError, match=message):
+        tuning.compare(task, out=tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_data_is_said_before_any_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_ATTN_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="sst2"):
+        tuning.compare("sst2", out=tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    "KERAS_ATTN_DATA" not in os.environ, reason="needs $KERAS_ATTN_DATA, the directory that holds sst2/"
+)
+def test_the_winner_on_text_takes_raw_sentences(tmp_path):
+    found = tuning.compare("sst2", mixers=["multi_head", "gated_conv"], trials=1, seeds=2, epochs=1, out=tmp_path)
+    model = zoo.load(tmp_path / found.preset)
+    against, for_it = model.predict(["a dull , lifeless bore", "a moving and beautiful film"], verbose=0).argmax(-1)
+    assert (against, for_it) == (0, 1)
+
+
+def test_a_folder_of_another_search_is_refused(found, out):
+    with pytest.raises(SearchFolderError, match=r"trials: 1 there, 2 now"):
+        tuning.compare(DIGITS, trials=2, out=out)

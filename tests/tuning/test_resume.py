@@ -1,0 +1,114 @@
+"""Ctrl-C or kill -9 in the middle, then the same again: nothing repeated, nothing lost, the same results."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tuning
+from tests.tuning.standins import BLOBS
+from tuning import training
+
+ROOT = Path(__file__).parents[2]
+TASK = dataclasses.replace(BLOBS, mixers=("identity",))
+RUNS = TASK.trials + TASK.seeds
+
+
+def scores(found):
+    """All that a search found but times."""
+    runs = [run for family in found.families for run in (*family.trials, *family.retrainings)]
+    timeless = {"seconds": 0, "wall": 0, "latency": {}}
+    return [dataclasses.replace(run, **timeless) for run in runs]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return tuning.compare(TASK, out=tmp_path_factory.mktemp("whole") / "out")
+
+
+class Interrupt:
+    """Interrupts a search when so many runs were begun."""
+
+    def __init__(self, at):
+        self.left = at
+
+    def update(self, event):
+        self.left -= event.outcome is None
+        if not self.left:
+            raise KeyboardInterrupt
+
+    def warn(self, text):
+        raise AssertionError(text)
+
+
+def count_training(monkeypatch):
+    trained = []
+    train = training.Workbench.train
+    monkeypatch.setattr(training.Workbench, "train", lambda self, recipe: trained.append(1) or train(self, recipe))
+    return trained
+
+
+@pytest.mark.parametrize("at", [1, 2, RUNS])
+def test_an_interrupted_search_goes_on_and_ends_as_if_it_had_not_been(at, whole, tmp_path, monkeypatch):
+    trained = count_training(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        tuning.compare(TASK, out=tmp_path, progress=Interrupt(at))
+    assert len(trained) == at - 1
+    found = tuning.compare(TASK, out=tmp_path)
+    assert len(trained) == RUNS
+    assert scores(found) == scores(whole)
+
+
+def test_a_finished_search_only_reports(whole, tmp_path, monkeypatch):
+    first = tuning.compare(TASK, out=tmp_path)
+    trained = count_training(monkeypatch)
+    (tmp_path / "report.md").unlink()
+    assert tuning.compare(TASK, out=tmp_path) == first
+    assert trained == []
+    assert (tmp_path / "report.md").exists()
+
+
+def test_a_truncated_file_costs_that_run_only(whole, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        tuning.compare(TASK, out=tmp_path, progress=Interrupt(3))
+    path = tmp_path / "runs" / "identity.trial-1.json"
+    path.write_text(path.read_text()[:50])
+    trained = count_training(monkeypatch)
+    with pytest.warns(UserWarning, match="cannot be read"):
+        found = tuning.compare(TASK, out=tmp_path)
+    assert len(trained) == RUNS - 2 + 1
+    assert scores(found) == scores(whole)
+
+
+def written(folder):
+    """The finished runs in a folder; a kill may leave one that is half written under another name."""
+    return {path.name: path.read_bytes() for path in folder.glob("runs/[!.]*.json")}
+
+
+def kill_after(files, folder):
+    """Starts the search in a process of its own and kills it when it has written so many runs."""
+    code = "import sys, tuning; from tests.tuning.test_resume import TASK; tuning.compare(TASK, out=sys.argv[1])"
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(folder)], cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(written(folder)) >= files:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    process.wait(timeout=120)
+    return written(folder)
+
+
+def test_a_killed_search_goes_on_and_loses_nothing(whole, tmp_path):
+    first = kill_after(1, tmp_path)
+    second = kill_after(3, tmp_path)
+    assert first.items() <= second.items()
+    assert len(first) < len(second) < RUNS
+    found = tuning.compare(TASK, out=tmp_path)
+    assert second.items() <= written(tmp_path).items()
+    assert scores(found) == scores(whole)

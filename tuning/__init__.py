@@ -1,0 +1,20 @@
+"""Implicit or explicit attention for a task? Searches that compare them fairly, and say so in words.
+
+`compare` searches, `report` writes a search's reports again, `tasks` lists what comes with the project. Nothing heavy
+is imported before it is asked for, so that a command can choose the backend first.
+"""
+
+import importlib
+
+from tuning import tasks
+from tuning.task import Data, Split, Task
+
+_LATER = {"compare": "tuning.comparison", "report": "tuning.reporting"}
+
+__all__ = ["Data", "Split", "Task", "compare", "report", "tasks"]
+
+
+def __getattr__(name):
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

@@ -1,0 +1,179 @@
+"""The command line: each command is one call of a public function with the same words.
+
+Keras is imported by the calls, not here, so that a backend can be chosen first and `--help` is quick.
+"""
+
+import contextlib
+import importlib.util
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BACKENDS = ("tensorflow", "jax", "torch")
+INTERRUPTED, WRONG = 130, 2
+
+app = typer.Typer(
+    help="Implicit or explicit attention? Searches that say which serves a task best, and reports that show why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("tasks")
+def list_tasks():
+    """List the tasks that come with the project."""
+    from tuning import tasks
+
+    for name in tasks.names():
+        task = tasks.get(name)
+        typer.echo(f"{name:<8} {task.description}")
+        typer.echo(f"{'':<8} Published: {task.answer or 'nothing'}. Needs: {task.needs or 'nothing'}.")
+
+
+@app.command()
+def tune(
+    task: Annotated[str, typer.Argument(help="A task's name: see `keras-attn tasks`.")],
+    out: Annotated[Path, typer.Option(help="Folder for results, reports and models. The same command goes on there.")],
+    mixers: Annotated[
+        str | None,
+        typer.Option(help='Who takes part, such as gru,gru+multi_head,{"mixer": "multi_head", "num_heads": 2}.'),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials for each family.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Fresh seeds for each family's best.")] = None,
+    seed: Annotated[int, typer.Option(help="The master seed.")] = 0,
+    parameters: Annotated[int | None, typer.Option(help="Parameters of each model, within 10 %.")] = None,
+    width: Annotated[int | None, typer.Option(help="One width for all models instead of equal parameters.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each run.")] = None,
+    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
+):
+    """Search, retrain the best of each family on fresh seeds, decide, report."""
+    with _errors_in_words():
+        _start_backend(backend)
+        found = _compare(
+            task,
+            mixers=mixers,
+            trials=trials,
+            seeds=seeds,
+            seed=seed,
+            out=out,
+            parameters=parameters,
+            width=width,
+            epochs=epochs,
+        )
+        _show(found, out)
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="The folder of a finished search.")]):
+    """Write the reports of a finished search again, and say what it found."""
+    with _errors_in_words():
+        import tuning
+        from tuning import result
+
+        tuning.report(directory)
+        _show(result.load(directory), directory)
+
+
+@app.command("zoo")
+def list_zoo():
+    """List the trained models that come with the project."""
+    with _errors_in_words():
+        _start_backend(None)
+        import zoo
+
+        for name, card in zoo.presets().items():
+            typer.echo(f"{name:<28} {card.get('summary', '')}")
+
+
+def main():
+    """The entry point of `keras-attn`."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    app(prog_name="keras-attn")
+
+
+def _compare(task, mixers, **options):
+    import tuning
+    from tuning import families
+
+    chosen = None if mixers is None else families.parse(mixers)
+    with _progress() as progress:
+        return tuning.compare(task, mixers=chosen, progress=progress, **options)
+
+
+def _progress():
+    from rich.console import Console
+
+    from tuning.progress import Bar, Lines
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return Bar(console)
+    return contextlib.nullcontext(Lines(lambda text: typer.echo(text, err=True)))
+
+
+def _start_backend(name):
+    """Imports Keras and KerasHub with the backend of that name; None leaves the choice to Keras."""
+    name = name or os.environ.get("KERAS_BACKEND")
+    if name:
+        _check_backend(name)
+        os.environ["KERAS_BACKEND"] = name
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with _silence():
+        import zoo  # noqa: F401
+
+
+def _check_backend(name):
+    if name not in BACKENDS:
+        raise ValueError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {name}")
+    if importlib.util.find_spec(name) is None:
+        raise ValueError(f"The backend {name} is not installed: `pip install {name}`, or name another one.")
+
+
+@contextlib.contextmanager
+def _silence():
+    """Nothing on standard error, not even from C++: TensorFlow greets there whatever it is told."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _show(found, folder):
+    from tuning.reporting import words
+
+    typer.echo(words.headline(found))
+    typer.echo(found.verdict.reason)
+    for note in found.verdict.notes:
+        typer.echo(note)
+    for line in words.table(found):
+        typer.echo(line)
+    typer.echo(f"Report: {folder / 'report.html'} and {folder / 'report.md'}; numbers: {folder / 'results.json'}")
+    if found.preset:
+        typer.echo(f"The winning model: zoo.load({str(folder / found.preset)!r})")
+
+
+class _errors_in_words:
+    """What a person did wrong is said in a line, without a traceback; a fault of ours keeps it."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind is None:
+            return
+        if issubclass(kind, KeyboardInterrupt):
+            typer.echo("Interrupted. Give the same command again to go on: finished runs are kept.", err=True)
+            raise typer.Exit(INTERRUPTED)
+        if issubclass(kind, (ValueError, FileNotFoundError)):
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(WRONG)

@@ -1,0 +1,200 @@
+"""The memory of a search: one file a finished run, written so that neither Ctrl-C nor kill -9 can break it.
+
+A file is there whole or not at all: it is written beside its place, forced to the disk, and renamed. A search that is
+started again draws the same trials from the same seeds and finds the finished ones here.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import zlib
+from pathlib import Path
+
+DESCRIPTION = "search.json"
+RUNS = "runs"
+PART = ".part."
+
+
+class SearchFolderError(ValueError):
+    """A folder that cannot hold this search."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run: a trial of the search, or a retraining of a family's best.
+
+    Args:
+        family: the family's name.
+        stage: "trial" or "retraining".
+        number: which of them, from 0.
+        seed: of weights, order and dropout.
+        values: what keras-tuner drew, by name.
+        mixer: the spec, or the list of them, that this means.
+        width: the model's width.
+        parameters: how many parameters the model has.
+        valid: the validation score after the last epoch; None if the run failed.
+        test: the test score; None for trials, which never see the test split.
+        curve: the validation score after each epoch.
+        seconds: time in training steps.
+        wall: time for all of the run, compiling included.
+        latency: seconds for an example by batch size, as text for JSON's sake; empty for trials.
+        solved: whether it stopped early because nothing was left to learn.
+        failure: why it failed; None if it did not.
+    """
+
+    family: str
+    stage: str
+    number: int
+    seed: int
+    values: dict
+    mixer: object = None
+    width: int = 0
+    parameters: int = 0
+    valid: float | None = None
+    test: float | None = None
+    curve: tuple = ()
+    seconds: float = 0.0
+    wall: float = 0.0
+    latency: dict = dataclasses.field(default_factory=dict)
+    solved: bool = False
+    failure: str | None = None
+
+
+class Journal:
+    """The runs of one search in one folder.
+
+    Args:
+        folder: a path. It is made if it is not there.
+        description: a dict of plain data that says which search it is.
+        warn: a function that is told what was set aside.
+
+    Raises:
+        SearchFolderError: if the folder holds another search, or anything else.
+    """
+
+    def __init__(self, folder, description, warn=print):
+        self.folder = Path(folder)
+        self.description = description
+        self.warn = warn
+        check_folder(self.folder, description)
+        (self.folder / RUNS).mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / DESCRIPTION, description)
+        for left_over in self.folder.glob(f"{RUNS}/{PART}*"):
+            left_over.unlink()
+
+    def find(self, family, stage, number, values):
+        """The finished run, or None if it must be run."""
+        path = self._path(family, stage, number)
+        try:
+            run = Run(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            return self._set_aside(path, f"cannot be read ({error})")
+        if (run.family, run.stage, run.number, run.values) != (family, stage, number, values):
+            return self._set_aside(path, "is not of this search")
+        if run.test is not None and not self.weights(family, number).exists():
+            return self._set_aside(path, "has lost its weights")
+        return dataclasses.replace(run, curve=tuple(run.curve))
+
+    def add(self, run):
+        """Writes a finished run."""
+        write_json(self._path(run.family, run.stage, run.number), dataclasses.asdict(run))
+
+    def weights(self, family, number):
+        """Where the weights of a retraining lie."""
+        return self._path(family, "retraining", number).with_suffix(".npz")
+
+    def drop_weights(self):
+        """Removes the weights of retrainings, once the best are saved as models."""
+        for path in self.folder.glob(f"{RUNS}/*.npz"):
+            path.unlink()
+
+    def _path(self, family, stage, number):
+        return self.folder / RUNS / f"{file_name(family)}.{stage}-{number}.json"
+
+    def _set_aside(self, path, why):
+        aside = path.with_suffix(".unreadable")
+        os.replace(path, aside)
+        self.warn(f"{path} {why}. It was renamed to {aside.name}, and this one run is done again.")
+
+
+def check_folder(folder, description):
+    """Raises `SearchFolderError` unless the folder is new, empty, or holds this very search."""
+    if folder.exists() and not folder.is_dir():
+        raise SearchFolderError(f"The output must be a folder, and {folder} is a file.")
+    path = folder / DESCRIPTION
+    if not path.exists():
+        _check_empty(folder)
+        return
+    found = read_json(path)
+    differing = [
+        f"{key}: {json.dumps(found.get(key))} there, {json.dumps(description.get(key))} now"
+        for key in sorted({*found, *description})
+        if found.get(key) != description.get(key)
+    ]
+    if differing:
+        raise SearchFolderError(
+            f"{folder} holds another search. What differs: {'; '.join(differing)}. Name another folder, "
+            "or give the same command as then to go on."
+        )
+
+
+def _check_empty(folder):
+    # What a kill in the first moment leaves behind is ours.
+    ours = (RUNS, f"{PART}{DESCRIPTION}")
+    strangers = sorted(entry.name for entry in folder.glob("*") if entry.name not in ours)
+    if strangers:
+        raise SearchFolderError(
+            f"{folder} holds other things ({', '.join(strangers[:3])}) and no search. Name a new folder."
+        )
+
+
+def read_json(path):
+    """What a JSON file of a search holds, a dict.
+
+    Raises:
+        SearchFolderError: if it is not there or cannot be read.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SearchFolderError(f"{path} cannot be read ({error}).") from None
+    if not isinstance(found, dict):
+        raise SearchFolderError(f"{path} must hold a JSON object. Received: {str(found)[:40]}")
+    return found
+
+
+def write_json(path, content):
+    """Writes JSON whole or not at all."""
+    with write_whole(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def write_whole(path):
+    """A path to write to; when all is written it becomes `path` in one step, and survives a crash of the machine."""
+    part = path.with_name(PART + path.name)
+    yield part
+    with open(part, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder):
+    """Makes the renaming itself last, where the system lets a folder be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def file_name(name):
+    """A name that is safe for files; if it had to be changed, with a checksum that keeps names apart."""
+    safe = re.sub(r"[^\w+-]+", "-", name).strip("-")[:60]
+    return safe if safe and safe == name else f"{safe}-{zlib.crc32(name.encode()):08x}"

@@ -1,0 +1,147 @@
+"""What a search found, as data: written to results.json, read by the reports."""
+
+import dataclasses
+
+from tuning import decide
+from tuning.journal import Run, SearchFolderError, read_json, write_json
+
+RESULTS = "results.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class FamilyResult:
+    """A family's runs.
+
+    Args:
+        name: the family's name.
+        kind: "implicit", "explicit", "hybrid" or "control".
+        trials: the search's runs.
+        retrainings: its best trial on fresh seeds; empty if all trials failed.
+    """
+
+    name: str
+    kind: str
+    trials: tuple
+    retrainings: tuple
+
+    @property
+    def finished(self):
+        """Whether there are scores on all seeds to decide by."""
+        return bool(self.retrainings) and all(run.failure is None for run in self.retrainings)
+
+    @property
+    def failures(self):
+        """The causes of what failed."""
+        return [run.failure for run in (*self.trials, *self.retrainings) if run.failure is not None]
+
+    @property
+    def test(self):
+        """Test scores, one a seed."""
+        return tuple(run.test for run in self.retrainings)
+
+    @property
+    def mean(self):
+        """The mean test score."""
+        return sum(self.test) / len(self.test)
+
+    @property
+    def spread(self):
+        """The standard deviation of the test scores."""
+        return decide.spread(self.test)
+
+    @property
+    def parameters(self):
+        """How many parameters the retrained model has."""
+        return self.retrainings[0].parameters
+
+    @property
+    def seconds(self):
+        """Training time of a run, the mean over seeds."""
+        return sum(run.seconds for run in self.retrainings) / len(self.retrainings)
+
+    @property
+    def latency(self):
+        """Seconds for an example by batch size, the median over seeds."""
+        sizes = self.retrainings[0].latency
+        return {size: _median([run.latency[size] for run in self.retrainings]) for size in sizes}
+
+    def as_candidate(self):
+        """What `tuning.decide` wants to know."""
+        valid = tuple(run.valid for run in self.retrainings)
+        cost = min(self.latency.values(), default=0.0)
+        return decide.Candidate(self.name, self.kind, valid, self.test, self.parameters, cost)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A finished search.
+
+    Args:
+        search: which search it is: task, mixers, trials, seeds, backend, versions.
+        task: what people should know of the task: description, margin, published answer.
+        families: a `FamilyResult` for each.
+        verdict: a `tuning.decide.Verdict`.
+        models: the folder of the best model of each kind, by kind, under the output folder.
+        seconds: time of all runs together.
+    """
+
+    search: dict
+    task: dict
+    families: tuple
+    verdict: decide.Verdict
+    models: dict
+    seconds: float
+
+    def family(self, name):
+        """The family of that name."""
+        return next(family for family in self.families if family.name == name)
+
+    @property
+    def preset(self):
+        """The folder of the winning model under the output folder; None if nothing won."""
+        return self.models.get(self.family(self.verdict.winner).kind) if self.verdict.winner else None
+
+    def save(self, folder):
+        """Writes results.json."""
+        write_json(folder / RESULTS, dataclasses.asdict(self))
+
+
+def load(folder):
+    """The `Result` in a folder.
+
+    Raises:
+        SearchFolderError: if there is none, or it cannot be read.
+    """
+    content = read_json(folder / RESULTS)
+    try:
+        return _load(content)
+    except (KeyError, TypeError) as error:
+        raise SearchFolderError(f"{folder / RESULTS} does not hold the results of a search ({error}).") from None
+
+
+def _load(content):
+    verdict = content["verdict"]
+    comparisons = tuple(
+        decide.Comparison(**{**comparison, "differences": tuple(comparison["differences"])})
+        for comparison in verdict["comparisons"]
+    )
+    return Result(
+        **{
+            **content,
+            "families": tuple(map(_load_family, content["families"])),
+            "verdict": decide.Verdict(**{**verdict, "comparisons": comparisons, "notes": tuple(verdict["notes"])}),
+        }
+    )
+
+
+def _load_family(content):
+    runs = {stage: tuple(map(_load_run, content[stage])) for stage in ("trials", "retrainings")}
+    return FamilyResult(**{**content, **runs})
+
+
+def _load_run(content):
+    return Run(**{**content, "curve": tuple(content["curve"])})
+
+
+def _median(values):
+    return sorted(values)[len(values) // 2]

@@ -1,0 +1,90 @@
+"""A task: what to learn, on what data, judged how. Plain data and two functions; the searches only read it."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Examples for one purpose.
+
+    Args:
+        x: the model's inputs: an array, or a dict of arrays, with N examples along the first axis.
+        y: integer labels, `(N,)` or `(N, T)`.
+        weight: what each label counts, of the shape of `y`; None if all count alike.
+    """
+
+    x: object
+    y: object
+    weight: object = None
+
+    def __len__(self):
+        return len(self.y)
+
+    def take(self, chosen):
+        """The examples that `chosen`, indices or a slice, picks."""
+        x = {name: array[chosen] for name, array in self.x.items()} if isinstance(self.x, dict) else self.x[chosen]
+        return Split(x, self.y[chosen], None if self.weight is None else self.weight[chosen])
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The three splits of a task. A search sees `train` and `valid`; `test` is for the winners only.
+
+    Args:
+        train, valid, test: a `Split` each.
+        preprocessor: what turns raw inputs into the model's, saved with the winning model; None if nothing does.
+    """
+
+    train: Split
+    valid: Split
+    test: Split
+    preprocessor: object = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What to learn, on what data, judged how, and how much effort a search spends on it unless told otherwise.
+
+    Scores are the share of labels that are right.
+
+    Args:
+        name: a short name.
+        description: one line for people.
+        data: a function from the master seed to `Data`.
+        model: a function from a mixer spec (or a list of them), a width and a dropout rate in [0, 1) to one of the
+            zoo's task models, untrained, whose outputs are logits.
+        parameters: how many parameters a model has, within 10 %.
+        epochs: epochs of one run; the validation score is taken after each.
+        batch_size: examples in one step.
+        mixers: the specs that take part; a tuple among them is a hybrid.
+        epoch_size: training examples in an epoch, of those not seen yet while there are any; None for all.
+        trials: trials for each family.
+        seeds: fresh seeds on which each family's best trial is trained again.
+        margin: the smallest difference of scores that matters.
+        learning_rates: the lowest, the first to be tried, and the highest.
+        dropouts: the rates to choose from, the first to be tried first.
+        causal: whether an answer may depend on nothing that comes later.
+        solved: the validation score at which a run may stop, since nothing better can come; None for never.
+        answer: the verdict that is published for this task; None if there is none.
+        needs: what must be there first, for people; empty if nothing.
+    """
+
+    name: str
+    description: str
+    data: Callable
+    model: Callable
+    parameters: int
+    epochs: int
+    batch_size: int
+    mixers: tuple
+    epoch_size: int | None = None
+    trials: int = 3
+    seeds: int = 3
+    margin: float = 0.01
+    learning_rates: tuple = (1e-3, 3e-3, 1e-2)
+    dropouts: tuple = (0.0,)
+    causal: bool = False
+    solved: float | None = None
+    answer: str | None = None
+    needs: str = ""

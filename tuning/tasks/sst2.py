@@ -1,0 +1,71 @@
+"""SST-2: is a sentence of a film review for or against the film? Real text, read from `$KERAS_ATTN_DATA`."""
+
+import collections
+
+from tuning.task import Data, Split, Task
+
+WORDS, LENGTH = 4000, 32
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+def data(seed):
+    """The published splits, as they are: 6,920 sentences to train on, 872 to choose by, 1,821 to judge by."""
+    import zoo
+    from zoo.datasets import sst2
+
+    splits = {name: sst2.load(name) for name in ("train", "dev", "test")}
+    tokenizer = zoo.MixerTokenizer(_count_words(splits["train"][0]))
+    preprocessor = zoo.MixerTextClassifierPreprocessor(tokenizer, sequence_length=LENGTH)
+    # Once for all runs: as a part of every step it would cost more than the step.
+    train, valid, test = (Split(_as_arrays(preprocessor(texts)), labels) for texts, labels in splits.values())
+    return Data(train, valid, test, preprocessor)
+
+
+def _count_words(texts):
+    """The most frequent words, and every character, so that a rare word can be spelt."""
+    words = collections.Counter(word for text in texts for word in text.lower().split())
+    characters = sorted({character for word in words for character in word})
+    pieces = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
+    frequent = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
+    return pieces + frequent[: WORDS - len(pieces)]
+
+
+def _as_arrays(inputs):
+    import keras
+
+    return {name: keras.ops.convert_to_numpy(array).astype("int32") for name, array in inputs.items()}
+
+
+def model(mixer, width, dropout):
+    """A classifier over the word pieces."""
+    import zoo
+
+    backbone = zoo.MixerTextBackbone(WORDS, hidden_dim=width, mixer=mixer, dropout=dropout, sequence_length=LENGTH)
+    return zoo.MixerTextClassifier(backbone, num_classes=2, dropout=dropout)
+
+
+SST2 = Task(
+    name="sst2",
+    description="Sentences of film reviews, for or against the film (SST-2).",
+    data=data,
+    model=model,
+    parameters=150_000,
+    epochs=4,
+    batch_size=64,
+    mixers=(
+        "multi_head",
+        "additive",
+        "gru",
+        "gated_conv",
+        "linear_recurrence",
+        ("gru", "multi_head"),
+        "identity",
+        "pooling",
+    ),
+    trials=2,
+    seeds=3,
+    margin=0.01,
+    learning_rates=(5e-4, 1.5e-3, 5e-3),
+    dropouts=(0.3, 0.1),
+    needs="$KERAS_ATTN_DATA, the directory that holds sst2/",
+)

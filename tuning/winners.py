@@ -1,0 +1,67 @@
+"""The best model of each kind, as presets that `zoo.load` takes."""
+
+import os
+import shutil
+
+import numpy as np
+
+import zoo
+from tuning import decide
+from tuning.reporting import words
+
+MODELS = "models"
+
+
+def save(task, data, journal, found, candidates):
+    """Saves the best model of each kind.
+
+    Args:
+        task: a `tuning.task.Task`.
+        data: its `tuning.task.Data`.
+        journal: the `tuning.journal.Journal` that has the weights.
+        found: a `tuning.result.FamilyResult` for each family.
+        candidates: those of them that finished, as `tuning.decide.Candidate`.
+
+    Returns:
+        The models' folders under the journal's, by kind.
+    """
+    by_name = {family.name: family for family in found}
+    models = {}
+    for kind in ("implicit", "explicit", "hybrid"):
+        best = decide.best_of(candidates, kind)
+        if best is not None:
+            models[kind] = f"{MODELS}/{kind}"
+            # Of its seeds the one with the best validation score: the test has no say.
+            run = max(by_name[best.name].retrainings, key=lambda run: (run.valid, -run.number))
+            _save_model(task, data, journal, run, by_name[best.name])
+    return models
+
+
+def _save_model(task, data, journal, run, family):
+    model = task.model(run.mixer, run.width, run.values["dropout"])
+    with np.load(journal.weights(run.family, run.number)) as arrays:
+        model.set_weights([arrays[name] for name in arrays.files])
+    if data.preprocessor is not None:
+        model.preprocessor = data.preprocessor
+    folder = journal.folder / MODELS / family.kind
+    part = folder.with_name(f".part.{family.kind}")
+    for old in (part, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    zoo.save(model, part, card=_card(task, run, family, journal.description))
+    os.replace(part, folder)
+
+
+def _card(task, run, family, search):
+    return {
+        "name": f"{task.name}: {family.name}",
+        "summary": task.description,
+        "kind": family.kind,
+        "mixer": run.mixer,
+        "recipe": {**run.values, "epochs": len(run.curve), "batch_size": task.batch_size},
+        "seeds": [run.seed for run in family.retrainings],
+        "test_accuracy": run.test,
+        "test_accuracy_by_seed": family.test,
+        "parameters": run.parameters,
+        "trained_with": search["versions"],
+        "command": words.command(search),
+    }
