@@ -1,0 +1,33 @@
+"""Models on KerasHub's base classes whose mixer is an argument, and presets trained with them."""
+
+from zoo.image import (
+    MixerImageBackbone,
+    MixerImageClassifier,
+    MixerImageClassifierPreprocessor,
+    MixerImageConverter,
+)
+from zoo.safety import PresetError
+from zoo.store import load, presets, save
+from zoo.tagger import MixerTagger
+from zoo.text import (
+    MixerTextBackbone,
+    MixerTextClassifier,
+    MixerTextClassifierPreprocessor,
+    MixerTokenizer,
+)
+
+__all__ = [
+    "MixerImageBackbone",
+    "MixerImageClassifier",
+    "MixerImageClassifierPreprocessor",
+    "MixerImageConverter",
+    "MixerTagger",
+    "MixerTextBackbone",
+    "MixerTextClassifier",
+    "MixerTextClassifierPreprocessor",
+    "MixerTokenizer",
+    "PresetError",
+    "load",
+    "presets",
+    "save",
+]

@@ -1,0 +1,61 @@
+"""Batches of texts of like length, in an order that depends on seed and epoch alone."""
+
+import keras
+import numpy as np
+
+
+class Batches(keras.utils.PyDataset):
+    """One epoch of training batches.
+
+    Texts are shuffled, then sorted by length within pools of batches, so that little is padding. The last texts that do
+    not fill a batch are left out: they are others in each epoch.
+
+    Args:
+        inputs: `{"token_ids": (N, T), "padding_mask": (N, T)}`, arrays.
+        targets: `(N, classes)`.
+        batch_size: texts in a batch.
+        seed: a list of integers, for example `[seed, epoch]`.
+        unknown_id: what a dropped token becomes.
+        word_dropout: share of the tokens dropped, in [0, 1).
+    """
+
+    #: Widths are multiples of it: each new width is compiled anew.
+    STEP = 8
+    POOL = 50
+
+    def __init__(self, inputs, targets, batch_size, seed, unknown_id, word_dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.inputs = inputs
+        self.targets = targets
+        self.seed = seed
+        self.unknown_id = unknown_id
+        self.word_dropout = word_dropout
+        self.rows = self._arrange(batch_size)
+
+    def _arrange(self, batch_size):
+        """Which texts stand in each batch: `(batches, batch_size)`."""
+        random = np.random.default_rng(self.seed)
+        lengths = self.inputs["padding_mask"].sum(axis=1)
+        order = random.permutation(len(lengths))
+        order = order[: len(order) // batch_size * batch_size]
+        pools = np.array_split(order, max(1, len(order) // (batch_size * self.POOL)))
+        order = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
+        rows = random.permutation(order.reshape(-1, batch_size))
+        # The widest and the narrowest come first: on TensorFlow, Keras takes the axes on which the first two batches
+        # agree to be the same in all.
+        longest = lengths[rows].max(axis=1)
+        first = list(dict.fromkeys([longest.argmax(), longest.argmin()]))
+        return np.concatenate([rows[first], np.delete(rows, first, axis=0)])
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        rows = self.rows[index]
+        mask = self.inputs["padding_mask"][rows]
+        longest = int(mask.sum(axis=1).max())
+        width = min(-(-longest // self.STEP) * self.STEP, mask.shape[1])
+        ids = self.inputs["token_ids"][rows]
+        dropped = np.random.default_rng([*self.seed, index]).random(ids.shape) < self.word_dropout
+        ids = np.where(dropped & (mask > 0), self.unknown_id, ids)
+        return {"token_ids": ids[:, :width], "padding_mask": mask[:, :width]}, self.targets[rows]

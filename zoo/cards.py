@@ -1,0 +1,48 @@
+"""What a preset is: written once as data (`card.json`) and once for reading (`README.md`)."""
+
+import json
+from pathlib import Path
+
+#: What a card says, in this order, with the words that introduce it.
+FIELDS = {
+    "kind": "Kind of attention",
+    "mixer": "Mixer",
+    "data": "Data",
+    "licence": "Licence",
+    "limits": "Limits",
+    "recipe": "Recipe",
+    "seeds": "Seeds",
+    "dev_accuracy": "Accuracy on dev, by seed",
+    "test_accuracy": "Accuracy on test, as stored",
+    "test_accuracy_by_seed": "Accuracy on test, by seed",
+    "parameters": "Parameters",
+    "megabytes": "Size of the weights in MB",
+    "latency_ms": "Milliseconds for one sentence",
+    "weights": "Weights stored as",
+    "trained_with": "Trained with",
+    "command": "Command that reproduces it",
+}
+
+
+def write(card, directory):
+    """Writes `card.json` and `README.md` into the preset's directory."""
+    directory = Path(directory)
+    (directory / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    (directory / "README.md").write_text(as_markdown(card), encoding="utf-8")
+
+
+def as_markdown(card):
+    """A card for reading: its known fields in order, then any others."""
+    order = [name for name in FIELDS if name in card]
+    order += [name for name in card if name not in FIELDS and name not in ("name", "summary")]
+    lines = [f"# {card.get('name', 'A preset')}", "", card.get("summary", ""), ""]
+    lines += [f"- **{FIELDS.get(name, name)}**: {_as_text(card[name])}" for name in order]
+    return "\n".join(lines) + "\n"
+
+
+def _as_text(value):
+    if isinstance(value, dict):
+        return f"`{json.dumps(value)}`"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_as_text(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,196 @@
+"""Images in, labels out: converter, preprocessor, backbone and classifier."""
+
+import keras
+import keras_hub
+
+from zoo.backbone import check_stack, plain, stack
+
+STEMS = ("patches", "convolution")
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MixerImageBackbone(keras_hub.models.Backbone):
+    """Pixels to a vector at each patch, row after row: a stem, positions, and the zoo's residual stack.
+
+    Args:
+        image_shape: `(H, W, C)`; H and W are multiples of `patch_size`.
+        stem: "patches" (each patch is projected by itself) or "convolution" (3 x 3 filters, so that a patch sees over
+            its edges). Both give H W / patch_size^2 tokens.
+        patch_size: side of a patch in pixels, at least 1.
+        hidden_dim: width D, at least 1.
+        num_layers: how many layers, at least 1.
+        mixer: a name or a spec from `keras_attn.mixers`, or a list of them (a hybrid), taken in turn by the layers.
+        mlp_ratio: hidden width of the network at each position over D, above 0.
+        short_convolution: how many positions the convolution before each mixer sees; 0 for none.
+        positions: "sinusoid", or None to leave order to the mixers.
+        dropout: share of each branch dropped in training, in [0, 1).
+        dtype: dtype or dtype policy of computations and weights.
+
+    Call arguments:
+        inputs: `(B, H, W, C)`.
+
+    Returns:
+        `(B, T, D)`, T = H W / patch_size^2.
+
+    Example:
+    >>> backbone = MixerImageBackbone((6, 4, 3), mixer="gru")
+    >>> tuple(backbone(keras.random.normal((5, 6, 4, 3))).shape)
+    (5, 6, 32)
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        stem="patches",
+        patch_size=2,
+        hidden_dim=32,
+        num_layers=2,
+        mixer="multi_head",
+        mlp_ratio=2.0,
+        short_convolution=3,
+        positions="sinusoid",
+        dropout=0.0,
+        dtype=None,
+        **kwargs,
+    ):
+        mixer, image_shape = plain(mixer), tuple(image_shape)
+        length = _count_patches(image_shape, patch_size)
+        check_stack(mixer, num_layers, hidden_dim, mlp_ratio, short_convolution, positions, length=length)
+
+        # === Functional Model ===
+        inputs = keras.Input(shape=image_shape, name="images")
+        tokens = keras.layers.Reshape((length, hidden_dim), dtype=dtype, name="raster")(
+            _apply_stem(inputs, stem, patch_size, hidden_dim, dtype)
+        )
+        outputs = stack(
+            tokens,
+            None,
+            mixer=mixer,
+            num_layers=num_layers,
+            mlp_ratio=mlp_ratio,
+            short_convolution=short_convolution,
+            positions=positions,
+            dropout=dropout,
+            dtype=dtype,
+        )
+        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+
+        # === Config ===
+        self.image_shape = image_shape
+        self.stem = stem
+        self.patch_size = patch_size
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.mixer = mixer
+        self.mlp_ratio = mlp_ratio
+        self.short_convolution = short_convolution
+        self.positions = positions
+        self.dropout = dropout
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "stem": self.stem,
+            "patch_size": self.patch_size,
+            "hidden_dim": self.hidden_dim,
+            "num_layers": self.num_layers,
+            "mixer": plain(self.mixer),
+            "mlp_ratio": self.mlp_ratio,
+            "short_convolution": self.short_convolution,
+            "positions": self.positions,
+            "dropout": self.dropout,
+        }
+
+
+def _count_patches(image_shape, patch_size):
+    if len(image_shape) != 3 or not all(isinstance(size, int) and size > 0 for size in image_shape):
+        raise ValueError(f"`image_shape` must be (H, W, C), three positive integers. Received: {image_shape!r}")
+    height, width, _ = image_shape
+    if not isinstance(patch_size, int) or patch_size < 1 or height % patch_size or width % patch_size:
+        raise ValueError(
+            "`patch_size` must be an integer that divides height and width. "
+            f"Received: patch_size={patch_size!r}, image_shape={image_shape}"
+        )
+    return (height // patch_size) * (width // patch_size)
+
+
+def _apply_stem(images, stem, patch_size, hidden_dim, dtype):
+    """`(B, H, W, C)` to `(B, H / patch_size, W / patch_size, D)`."""
+    if stem not in STEMS:
+        raise ValueError(f"`stem` must be one of {STEMS}. Received: stem={stem!r}")
+    common = {"padding": "same", "data_format": "channels_last", "dtype": dtype}
+    if stem == "convolution":
+        images = keras.layers.Conv2D(hidden_dim, 3, activation="gelu", name="stem_convolution", **common)(images)
+    size = patch_size if stem == "patches" else max(3, patch_size)
+    return keras.layers.Conv2D(hidden_dim, size, strides=patch_size, name="stem", **common)(images)
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MixerImageConverter(keras_hub.layers.ImageConverter):
+    """KerasHub's image converter (size, scale, offset), found with our backbone."""
+
+    backbone_cls = MixerImageBackbone
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MixerImageClassifierPreprocessor(keras_hub.models.ImageClassifierPreprocessor):
+    """Raw images to the backbone's: what the image converter says."""
+
+    backbone_cls = MixerImageBackbone
+    image_converter_cls = MixerImageConverter
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MixerImageClassifier(keras_hub.models.ImageClassifier):
+    """Images to the logits of classes: the backbone, the mean over patches, a dense layer.
+
+    Args:
+        backbone: a `MixerImageBackbone`.
+        num_classes: how many classes, at least 1.
+        preprocessor: a `MixerImageClassifierPreprocessor`; None if images come as the backbone wants them.
+        dropout: share of the mean dropped in training, in [0, 1).
+        activation: what is applied to the logits; None for nothing.
+
+    Call arguments:
+        inputs: `(B, H, W, C)`.
+
+    Returns:
+        `(B, num_classes)`.
+
+    Example:
+    >>> classifier = MixerImageClassifier(MixerImageBackbone((6, 4, 3), mixer="gru"), num_classes=7)
+    >>> tuple(classifier(keras.random.normal((5, 6, 4, 3))).shape)
+    (5, 7)
+    """
+
+    backbone_cls = MixerImageBackbone
+    preprocessor_cls = MixerImageClassifierPreprocessor
+
+    def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.0, activation=None, **kwargs):
+        # === Layers ===
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        policy = {"dtype": backbone.dtype_policy}
+        self.pooler = keras.layers.GlobalAveragePooling1D(data_format="channels_last", name="pooler", **policy)
+        self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout", **policy)
+        self.output_dense = keras.layers.Dense(num_classes, activation=activation, name="logits", **policy)
+
+        # === Functional Model ===
+        inputs = backbone.input
+        outputs = self.output_dense(self.output_dropout(self.pooler(backbone(inputs))))
+        # Past ImageClassifier, which pools over two axes.
+        keras_hub.models.Task.__init__(self, inputs=inputs, outputs=outputs, **kwargs)
+
+        # === Config ===
+        self.num_classes = num_classes
+        self.dropout = dropout
+        self.activation = keras.activations.get(activation)
+
+    def get_config(self):
+        return {
+            **keras_hub.models.Task.get_config(self),
+            "num_classes": self.num_classes,
+            "dropout": self.dropout,
+            "activation": keras.activations.serialize(self.activation),
+        }

@@ -1,0 +1,141 @@
+"""Presets: trained models as directories of data. Saving, loading, and the list of those that come with the zoo."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from keras_attn._names import choose
+from zoo import cards, safety
+from zoo.image import MixerImageClassifier
+from zoo.safety import PresetError
+from zoo.tagger import MixerTagger
+from zoo.text import MixerTextClassifier
+
+#: The only classes `load` returns.
+TASKS = {f"zoo>{task.__name__}": task for task in (MixerTextClassifier, MixerTagger, MixerImageClassifier)}
+#: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
+PRESETS = {
+    "mixer_gru_sst2": "8966c4206a672acb825b1fe477a6161fd8db5b4206c2a25907f94cf760a41f81",
+    "mixer_multi_head_sst2": "b91110f6d344eef5cf5d5807264f4c2ce4d23729547a20ba7a2c484e72e4d2b4",
+}
+DIRECTORY = Path(__file__).parent / "presets"
+
+
+def presets():
+    """The presets that come with the zoo: a dict from name to card.
+
+    Example:
+    >>> sorted(presets())
+    ['mixer_gru_sst2', 'mixer_multi_head_sst2']
+    """
+    return {name: safety.read_json(DIRECTORY / name, "card.json") for name in PRESETS}
+
+
+def load(name_or_directory):
+    """The trained task model of a preset, verified before anything is built.
+
+    Args:
+        name_or_directory: a name from `presets()`, or the path of a directory that `save` wrote.
+
+    Returns:
+        A `MixerTextClassifier`, `MixerTagger` or `MixerImageClassifier` with its weights.
+
+    Raises:
+        ValueError: if there is no such preset; near names are shown.
+        PresetError: if the preset is damaged, or names what may not be built.
+    """
+    directory = _find(name_or_directory)
+    safety.verify(directory)
+    task = TASKS[_read_class(directory, "task.json", TASKS)]
+    # KerasHub takes a config.json of another form for a model of another library.
+    _read_class(directory, "config.json", [f"zoo>{task.backbone_cls.__name__}"])
+    return task.from_preset(str(directory))
+
+
+def save(task, directory, card=None, weights="float32"):
+    """Writes a task model as a preset: configs, vocabulary, weights, card and checksums.
+
+    Args:
+        task: one of the zoo's task models.
+        directory: path of a directory that is empty or does not exist yet.
+        card: a dict for people: what it was trained on, and how well it does. See `zoo.cards`.
+        weights: "float32", or "float16" for files of half the size. They load into models of any dtype.
+    """
+    if type(task) not in TASKS.values():
+        raise TypeError(f"A preset holds one of {', '.join(TASKS)}. Received: {type(task).__name__}")
+    if weights not in ("float32", "float16"):
+        raise ValueError(f"`weights` must be 'float32' or 'float16'. Received: weights={weights!r}")
+    directory = Path(directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise PresetError(f"A preset is written into an empty directory, and {directory} is not empty.")
+    _copy_untrained(task).save_to_preset(str(directory))
+    if weights == "float16":
+        for file in directory.glob("*.weights.h5"):
+            _halve(file)
+    if card is not None:
+        cards.write(card, directory)
+    safety.write_checksums(directory)
+
+
+def _find(name):
+    """The directory of a preset; a name from the list comes before a directory that happens to be called so."""
+    if str(name) in PRESETS:
+        directory = DIRECTORY / str(name)
+        _check_digest(directory, PRESETS[str(name)])
+        return directory
+    if os.path.isdir(name):
+        return Path(name).resolve()
+    return choose("preset (and no such directory)", str(name), PRESETS)
+
+
+def _read_class(directory, file, known):
+    """The registered name of the class that a config describes: one of the known ones."""
+    config = safety.read_json(directory, file)
+    name = config.get("registered_name") if isinstance(config, dict) else None
+    if name not in known:
+        raise PresetError(f"{file} of the preset {directory} names {name!r}; it may name only {', '.join(known)}.")
+    return name
+
+
+def _check_digest(directory, expected):
+    file = directory / safety.CHECKSUMS
+    found = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "no file"
+    if found != expected:
+        raise PresetError(f"{safety.CHECKSUMS} of {directory} was changed. Expected: {expected}. Found: {found}.")
+
+
+def _copy_untrained(task):
+    """The task with the weights it has and a new optimizer: the state of an old one would be saved with the weights."""
+    copy = type(task).from_config(task.get_config())
+    copy.set_weights(task.get_weights())
+    copy.preprocessor = task.preprocessor  # With its vocabulary, which no config holds.
+    return copy
+
+
+def _halve(file):
+    """Rewrites a weight file with float32 stored as float16; in place, HDF5 would not give the space back."""
+    half = file.with_suffix(".half")
+    with h5py.File(file) as source, h5py.File(half, "w") as target:
+        source.visititems(lambda path, item: _copy_item(path, item, target))
+        target.attrs.update(source.attrs)
+    os.replace(half, file)
+
+
+def _copy_item(path, item, target):
+    if isinstance(item, h5py.Group):
+        copied = target.require_group(path)
+    else:
+        copied = target.create_dataset(path, data=_as_half(path, item[()]))
+    copied.attrs.update(item.attrs)
+
+
+def _as_half(path, value):
+    value = np.asarray(value)
+    if value.dtype != np.float32:
+        return value
+    if value.size and not np.abs(value).max() <= np.finfo(np.float16).max:
+        raise PresetError(f"The weights {path} do not fit float16 (at most 65504): save with weights='float32'.")
+    return value.astype(np.float16)
