@@ -6,9 +6,9 @@ configuration, a preset, a trial, a report and on the command line.
 
 import inspect
 
-from keras_attn._names import choose
 from keras_attn.explicit import AdditiveAttention, MultiHeadAttention, MultiplicativeAttention
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
+from keras_attn.lookup import choose
 from keras_attn.memory import KeyValueMemory
 from keras_attn.mixer import Mixer
 

@@ -7,7 +7,7 @@ zeros, and zero gradients. All compute in float32 and return the dtype of the sc
 
 from keras import ops
 
-from keras_attn._names import choose
+from keras_attn.lookup import choose
 
 
 def softmax(scores, mask=None):

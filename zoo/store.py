@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from keras_attn._names import choose
+from keras_attn.lookup import choose
 from zoo import cards, safety
 from zoo.image import MixerImageClassifier
 from zoo.safety import PresetError

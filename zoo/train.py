@@ -13,7 +13,7 @@ import keras_hub
 import numpy as np
 
 from keras_attn import mixers
-from keras_attn._names import choose
+from keras_attn.lookup import choose
 from zoo import checkpoint, store
 from zoo.batches import Batches
 from zoo.datasets import sst2

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn import scores
-from keras_attn._names import choose
+from keras_attn.lookup import choose
 from keras_attn.mixer import Explicit
 
 SCORES = ("dot", "scaled_dot", "general", "cosine")

