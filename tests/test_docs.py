@@ -1,0 +1,49 @@
+"""What the documents say holds."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_attn
+
+ROOT = Path(__file__).parents[1]
+MODULES = [module.name for module in pkgutil.walk_packages(keras_attn.__path__, "keras_attn.")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(name):
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, extraglobs={"keras": keras}, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+def test_every_layer_says_what_it_takes_what_it_returns_and_where_it_comes_from():
+    for mixer_class in {mixer_class for mixer_class, _ in keras_attn.mixers.MIXERS.values()}:
+        text = inspect.getdoc(mixer_class)
+        for part in ("Call arguments:", "Returns:", "Example:"):
+            assert part in text, (mixer_class, part)
+        assert "Reference:" in text or mixer_class is keras_attn.Identity
+        for option in keras_attn.mixers.options(mixer_class):
+            assert re.search(rf"\b{option}\b", text.split("Call arguments:")[0]), (mixer_class, option)
+
+
+def test_the_readme_s_test_command_is_the_one_that_ci_runs():
+    readme, script = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+    assert ".venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest\n" in readme
+    assert "\npip install -q -e '.[test]'\n" in script and "\npytest\n" in script
+
+
+def test_files_named_in_documents_exist():
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for name in re.findall(
+            r"`((?:keras_attn|zoo|tuning|tests|docs|examples|benchmarks)/[\w/.]+)`", document.read_text()
+        ):
+            assert (ROOT / name).exists(), (document.name, name)
+        for name in re.findall(r"\]\((?!http)([\w/.-]+)\)", document.read_text()):
+            assert (document.parent / name).exists(), (document.name, name)
