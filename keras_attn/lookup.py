@@ -1,4 +1,4 @@
-"""Picking from a table by name, with an error that helps."""
+"""Checking what was asked for, with errors that help."""
 
 import difflib
 
@@ -15,3 +15,26 @@ def choose(what, name, table):
     hint = f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
     known = ", ".join(sorted(table)) or "none"
     raise ValueError(f"Unknown {what} {name!r}.{hint} Known: {known}.")
+
+
+def whole_number(name, value, least=1, optional=False):
+    """`value` if it is an integer of at least `least`, or None where that is allowed.
+
+    Raises:
+        ValueError: if not; it says what would be right and what came.
+    """
+    if (value is None and optional) or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+        return value
+    right = f"an integer of at least {least}" + (" or None" if optional else "")
+    raise ValueError(f"Invalid argument `{name}`: it must be {right}. Received: {name}={value!r}")
+
+
+def flag(name, value):
+    """`value` if it is True or False.
+
+    Raises:
+        ValueError: if not: `"no"` would count as True.
+    """
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"Invalid argument `{name}`: it must be True or False. Received: {name}={value!r}")

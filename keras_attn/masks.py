@@ -36,6 +36,7 @@ def combine(*masks):
     combined = None
     for mask in masks:
         if mask is not None:
+            mask = ops.cast(mask, "bool")
             combined = mask if combined is None else ops.logical_and(combined, mask)
     return combined
 

@@ -106,8 +106,8 @@ class Explicit(Mixer):
         self.dropout = dropout
         self.seed = seed
         self._normalize = normalizers.get(normalizer)
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}")
+        if not isinstance(dropout, (int, float)) or not 0.0 <= dropout < 1.0:
+            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")
         self._drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy) if dropout else None
 
     def compute_scores(self, query, key):
@@ -174,7 +174,12 @@ class Explicit(Mixer):
     def _sort_masks(self, query, value, mask, query_mask, value_mask, key_mask):
         """The query's mask `(B, T)` and that of what it looks at `(B, S)`, each boolean or None."""
         if isinstance(query, (list, tuple)):
-            query_mask, value_mask, key_mask = self._sort_mask_list(mask)
+            if isinstance(query_mask, (list, tuple)):
+                # Keras's own filling-in, where there are other tensors beside the list.
+                mask, query_mask = query_mask if mask is None else mask, None
+            listed = self._sort_mask_list(mask)
+            by_hand = (query_mask, value_mask, key_mask)
+            query_mask, value_mask, key_mask = map(masks.combine, listed, by_hand)
         elif query_mask is None:
             query_mask = mask
         if value is None and value_mask is None and not isinstance(query, (list, tuple)):

@@ -20,7 +20,7 @@ def scaled_dot(query, key):
 
 
 def general(query, key, kernel):
-    """Q'W k with a learned `kernel` W of shape `(d_q, d_k)` (Luong et al., 2015, eq. 8)."""
+    """The product q'W k with a learned `kernel` W of shape `(d_q, d_k)` (Luong et al., 2015, eq. 8)."""
     return dot(ops.matmul(query, kernel), key)
 
 

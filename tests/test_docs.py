@@ -11,9 +11,15 @@ import keras
 import pytest
 
 import keras_attn
+import tuning
 
 ROOT = Path(__file__).parents[1]
-MODULES = [module.name for module in pkgutil.walk_packages(keras_attn.__path__, "keras_attn.")]
+MODULES = [
+    module.name
+    for package in (keras_attn, tuning)
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    if not module.name.endswith("__main__")
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

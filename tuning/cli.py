@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 BACKENDS = ("tensorflow", "jax", "torch")
-INTERRUPTED, WRONG = 130, 2
+INTERRUPTED, WRONG, FAILED = 130, 2, 1
 
 app = typer.Typer(
     help="Implicit or explicit attention? Searches that say which serves a task best, and reports that show why.",
@@ -66,6 +66,8 @@ def tune(
             epochs=epochs,
         )
         _show(found, out)
+        if not any(family.finished for family in found.families):
+            raise typer.Exit(FAILED)
 
 
 @app.command()

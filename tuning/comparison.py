@@ -9,8 +9,9 @@ from pathlib import Path
 import keras
 
 import keras_attn
+from keras_attn.lookup import whole_number
 from tuning import decide, families, result, spaces, tasks, winners
-from tuning.budget import Budget
+from tuning.budget import LIMIT, Budget
 from tuning.journal import Journal, check_folder
 from tuning.progress import Silent
 from tuning.reporting import report
@@ -67,25 +68,28 @@ def compare(
     task = _adjust(tasks.get(task), trials=trials, seeds=seeds, parameters=parameters, epochs=epochs, mixers=mixers)
     _check_number("seed", seed, 0)
     if width is not None:
-        _check_number("width", width, 1)
-    search = describe(task, seed, width)
+        _check_number("width", width, 1, LIMIT)
     chosen = families.make_all(task.mixers)
+    data = task.data(seed)
+    _check_batch(task, data)
+    search = describe(task, data, seed, width)
     out = Path(out)
     check_folder(out, search)
     if (out / result.RESULTS).exists():
         report(out)
         return result.load(out)
-    return _search(task, chosen, search, out, progress or Silent())
+    return _search(task, data, chosen, search, out, progress or Silent())
 
 
-def describe(task, seed, width):
-    """Which search it is, as plain data: whatever could change its scores."""
+def describe(task, data, seed, width):
+    """Which search it is, as plain data: whatever could change its scores, but the code of the task's model."""
     plain = {
         field.name: getattr(task, field.name)
         for field in dataclasses.fields(task)
         if field.name not in ("data", "model", "description", "answer", "needs")
     }
-    search = {"task": plain.pop("name"), **plain, "seed": seed, "width": width}
+    model = f"{task.model.__module__}.{task.model.__qualname__}"
+    search = {"task": plain.pop("name"), **plain, "model": model, "data": data.checksum(), "seed": seed, "width": width}
     backend = keras.backend.backend()
     names = ("keras", "keras-hub", "keras-tuner", "numpy", backend)
     packages = {name: importlib.metadata.version(name) for name in names}
@@ -93,12 +97,10 @@ def describe(task, seed, width):
     return _as_json({**search, "backend": backend, "versions": versions})
 
 
-def _search(task, chosen, search, out, progress):
-    data = task.data(search["seed"])
+def _search(task, data, chosen, search, out, progress):
     budget = Budget(task.model, task.parameters, search["width"])
     for family in chosen:
-        # Sizes that cannot be met, and mixers that cannot do the task, show now.
-        budget.solve(spaces.realise(family, spaces.defaults(family, task)))
+        _try_out(family, task, data, budget)
     journal = Journal(out, search, progress.warn)
     counts = {TRIAL: task.trials, RETRAINING: task.seeds}
     session = Session(task, data, journal, budget, search["seed"], counts, len(chosen), progress)
@@ -114,6 +116,22 @@ def _search(task, chosen, search, out, progress):
     return whole
 
 
+def _try_out(family, task, data, budget):
+    """Sizes that cannot be met, and mixers that cannot do the task, show before any training."""
+    mixer = spaces.realise(family, spaces.defaults(family, task))
+    width, _ = budget.solve(mixer)
+    try:
+        task.model(mixer, width, 0.0)(data.valid.take(slice(1)).x)
+    except Exception as error:
+        raise ValueError(f"{family.name} cannot do the task {task.name}: {error}") from error
+
+
+def _check_batch(task, data):
+    size = task.epoch_size or len(data.train)
+    if task.batch_size > size:
+        raise ValueError(f"An epoch of {size} examples must fill a batch. Received: batch_size={task.batch_size}")
+
+
 def _adjust(task, mixers, **numbers):
     """The task with what was asked for instead of its own."""
     for name, value in numbers.items():
@@ -125,9 +143,10 @@ def _adjust(task, mixers, **numbers):
     return dataclasses.replace(task, **given)
 
 
-def _check_number(name, value, least):
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"`{name}` must be a whole number of at least {least}. Received: {name}={value!r}")
+def _check_number(name, value, least, most=None):
+    whole_number(name, value, least)
+    if most is not None and value > most:
+        raise ValueError(f"`{name}` must be at most {most}. Received: {name}={value!r}")
 
 
 def _as_json(content):

@@ -56,8 +56,8 @@ class Verdict:
     """What a search says.
 
     Args:
-        answer: "implicit", "explicit", "hybrid", "no difference that matters", or "no verdict" if there was nothing to
-            compare.
+        answer: "implicit", "explicit", "hybrid", "no difference that matters", or "no verdict": if a difference is
+            larger than the margin but not shown with this many seeds, or if there was nothing to compare.
         reason: why, in words.
         winner: the name of the candidate to take; None if there is none.
         comparisons: those the answer rests on.
@@ -89,14 +89,14 @@ def decide(candidates, margin):
     answer = _answer(best, comparisons)
     if answer == NO_VERDICT:
         winner = _most_promising(best.values())
-        reason = _why_no_verdict(best, winner)
+        reason = _why_no_verdict(best, winner, comparisons, margin)
     elif answer == NO_DIFFERENCE:
         winner = min(best["implicit"], best["explicit"], key=lambda candidate: (candidate.cost, candidate.parameters))
         reason = f"{_describe_all(comparisons, margin)} The cheaper to run is {winner.name}."
     else:
         winner = best[answer]
         reason = _describe_all(comparisons, margin)
-    notes = _notes_on_controls(candidates, winner, margin) if winner else ()
+    notes = _notes_on_controls(candidates, winner, margin) + _notes_on_counts(candidates) if winner else ()
     return Verdict(answer, reason, winner and winner.name, tuple(comparisons), notes)
 
 
@@ -164,7 +164,7 @@ def _answer(best, comparisons):
         if all(beaten):
             return "hybrid"
     outcome = outcomes[name["explicit"], name["implicit"]]
-    return {"first": "explicit", "second": "implicit"}.get(outcome, NO_DIFFERENCE)
+    return {"first": "explicit", "second": "implicit", "inside the margin": NO_DIFFERENCE}.get(outcome, NO_VERDICT)
 
 
 def _most_promising(candidates):
@@ -172,8 +172,10 @@ def _most_promising(candidates):
     return max(candidates, key=lambda candidate: (_mean(candidate.valid), -candidate.parameters), default=None)
 
 
-def _why_no_verdict(best, winner):
+def _why_no_verdict(best, winner, comparisons, margin):
     missing = [kind for kind in ("implicit", "explicit") if best[kind] is None]
+    if not missing:
+        return f"{_describe_all(comparisons, margin)} More seeds would tell; the best in validation is {winner.name}."
     reason = f"Nothing {' and nothing '.join(missing)} was trained to its end, so that there is nothing to compare."
     return f"{reason} The best that was: {winner.name}." if winner else reason
 
@@ -210,3 +212,11 @@ def _notes_on_controls(candidates, winner, margin):
     if unsure:
         notes.append(f"That {winner.name} beats the control {' and '.join(unsure)} is not shown with this many seeds.")
     return tuple(notes)
+
+
+def _notes_on_counts(candidates):
+    """The best of many has an advantage over the best of few."""
+    count = {kind: sum(candidate.kind == kind for candidate in candidates) for kind in ("implicit", "explicit")}
+    if count["implicit"] == count["explicit"]:
+        return ()
+    return (f"The best of {count['implicit']} implicit met the best of {count['explicit']} explicit.",)

@@ -1,7 +1,10 @@
 """A task: what to learn, on what data, judged how. Plain data and two functions; the searches only read it."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +43,17 @@ class Data:
     valid: Split
     test: Split
     preprocessor: object = None
+
+    def checksum(self):
+        """SHA-256 of the splits, as text: with other data a search is another one."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.valid, self.test):
+            inputs = [split.x[name] for name in sorted(split.x)] if isinstance(split.x, dict) else [split.x]
+            for array in (*inputs, split.y, *(() if split.weight is None else (split.weight,))):
+                array = np.ascontiguousarray(array)
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(array)
+        return digest.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)

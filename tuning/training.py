@@ -167,14 +167,14 @@ def score(model, split):
 
 def latency(model, split):
     """Seconds for an example, the median of repeated calls, by batch size (as text: JSON has no other keys)."""
-    return {str(size): _time_batch(model, split.take(slice(size)).x) / size for size in LATENCY_BATCHES}
+    return {str(size): _time_batch(model, split.take(slice(size))) for size in LATENCY_BATCHES}
 
 
-def _time_batch(model, x):
-    model.predict_on_batch(x)
+def _time_batch(model, batch):
+    model.predict_on_batch(batch.x)
     seconds = []
     for _ in range(LATENCY_REPEATS):
         start = time.perf_counter()
-        model.predict_on_batch(x)
+        model.predict_on_batch(batch.x)
         seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds))
+    return float(np.median(seconds)) / len(batch)

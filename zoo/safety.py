@@ -131,8 +131,10 @@ def _check_class(node, where):
     named = f"{where} names class_name={name!r}, module={module!r}, registered_name={registered!r}"
     if not isinstance(name, str) or name.startswith("__") or name in CARRY_CODE:
         raise PresetError(f"{named}: lambdas and layers that carry code are refused.")
+    if not isinstance(registered, (str, type(None))) or not isinstance(module, (str, type(None))):
+        raise PresetError(f"{named}: names are texts.")
     packages = set()
-    if registered is not None and ">" in str(registered):
+    if registered is not None and ">" in registered:
         packages.add(registered.split(">")[0])
     if module is not None and not (name == "function" and module == "builtins"):
         packages.add(str(module).split(".")[0])

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 
 from keras_attn.lookup import choose
@@ -52,7 +53,10 @@ def load(name_or_directory):
     task = TASKS[_read_class(directory, "task.json", TASKS)]
     # KerasHub takes a config.json of another form for a model of another library.
     _read_class(directory, "config.json", [f"zoo>{task.backbone_cls.__name__}"])
-    return task.from_preset(str(directory))
+    try:
+        return task.from_preset(str(directory))
+    except Exception as error:
+        raise PresetError(f"The preset {directory} cannot be built: {error}") from error
 
 
 def save(task, directory, card=None, weights="float32"):
@@ -86,7 +90,7 @@ def _find(name):
         directory = DIRECTORY / str(name)
         _check_digest(directory, PRESETS[str(name)])
         return directory
-    if os.path.isdir(name):
+    if os.path.isdir(str(name)):
         return Path(name).resolve()
     return choose("preset (and no such directory)", str(name), PRESETS)
 
@@ -109,7 +113,11 @@ def _check_digest(directory, expected):
 
 def _copy_untrained(task):
     """The task with the weights it has and a new optimizer: the state of an old one would be saved with the weights."""
-    copy = type(task).from_config(task.get_config())
+    config = task.get_config()
+    # A preset says what was learned, not how precisely to compute with it: `from_preset` has an argument for that, and
+    # KerasHub cannot read mixed policies.
+    config["backbone"]["config"]["dtype"] = keras.dtype_policies.serialize(keras.DTypePolicy("float32"))
+    copy = type(task).from_config(config)
     copy.set_weights(task.get_weights())
     copy.preprocessor = task.preprocessor  # With its vocabulary, which no config holds.
     return copy

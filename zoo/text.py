@@ -6,8 +6,7 @@ import keras_hub
 from zoo.backbone import check_stack, plain, stack
 from zoo.heads import MaskedMean
 
-#: Standard deviation of new embeddings. Small, so that rare words start out saying little: on sst2 with a GRU, three
-#: epochs reach 82.9 % on dev with 0.05 and 77 % with 1.0.
+#: Standard deviation of new embeddings. Small, so that rare words start out saying little.
 EMBEDDING_SCALE = 0.05
 
 

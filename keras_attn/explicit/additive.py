@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_attn import scores
+from keras_attn.lookup import flag, whole_number
 from keras_attn.mixer import Explicit
 
 
@@ -13,10 +14,10 @@ class AdditiveAttention(Explicit):
     Without `units` nothing is projected, `score(q, k) = v · tanh(q + k)`: what `keras.layers.AdditiveAttention` does.
 
     Args:
-        units: width of the hidden layer, at least 1; None for no projections (then queries and keys have one width).
         use_scale: whether v is learned (glorot-uniform at first); if not it is all ones.
-        normalizer: how scores become weights: "softmax", "sparsemax", "entmax15" or "hard".
         dropout: share of the weights dropped in training, in [0, 1).
+        units: width of the hidden layer, at least 1; None for no projections (then queries and keys have one width).
+        normalizer: how scores become weights: "softmax", "sparsemax", "entmax15" or "hard".
         seed: an integer that makes the dropout repeatable.
 
     Call arguments:
@@ -43,12 +44,10 @@ class AdditiveAttention(Explicit):
 
     squeeze_heads = True
 
-    def __init__(self, units=None, use_scale=True, normalizer="softmax", dropout=0.0, seed=None, **kwargs):
+    def __init__(self, use_scale=True, dropout=0.0, units=None, normalizer="softmax", seed=None, **kwargs):
         super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, **kwargs)
-        if units is not None and (not isinstance(units, int) or units < 1):
-            raise ValueError(f"`units` must be a positive integer or None. Received: units={units}")
-        self.units = units
-        self.use_scale = use_scale
+        self.use_scale = flag("use_scale", use_scale)
+        self.units = whole_number("units", units, optional=True)
 
     def build_weights(self, query_shape, value_shape, key_shape):
         if self.units is None and query_shape[-1] != key_shape[-1]:

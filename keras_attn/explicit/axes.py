@@ -9,7 +9,14 @@ def resolve(axes, rank):
     """Axes to attend over, counted from the front, of a tensor of this rank; None means all but batch and width."""
     if axes is None:
         return tuple(range(1, rank - 1))
-    return tuple(axis % rank for axis in ((axes,) if isinstance(axes, int) else axes))
+    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    found = tuple(axis + rank if axis < 0 else axis for axis in given)
+    if not found or len(set(found)) < len(found) or not all(0 < axis < rank - 1 for axis in found):
+        raise ValueError(
+            f"`attention_axes` must name different axes between the batch (0) and the width ({rank - 1}). "
+            f"Received: attention_axes={axes}"
+        )
+    return found
 
 
 def fold(x, axes):
@@ -26,17 +33,16 @@ def fold_mask(mask, axes):
 
 
 def fold_attention_mask(mask, axes, query, key):
-    """A mask `([B, [H,]] [others,] *T axes, *S axes)` to `(B', 1 or H, T, S)` for the given unfolded tensors."""
-    count = len(axes)
+    """A mask `([B, others, [H,]] *T axes, *S axes)` to `(B', 1 or H, T, S)` for the given unfolded tensors."""
     targets, sources = (math.prod(ops.shape(x)[axis] for axis in axes) for x in (query, key))
-    lead = ops.shape(mask)[: len(mask.shape) - 2 * count]
-    if not lead:
-        return ops.reshape(mask, (1, 1, targets, sources))
     others = [ops.shape(query)[axis] for axis in range(len(query.shape) - 1) if axis not in axes]
-    # A mask with fewer leading axes than the batch has holds for all of the missing ones.
-    mask = ops.reshape(mask, (*lead, *(1 for _ in others[len(lead) :]), targets, sources))
-    mask = ops.broadcast_to(mask, (*others, targets, sources))
-    return ops.reshape(mask, (-1, 1, targets, sources))
+    lead = list(ops.shape(mask)[: len(mask.shape) - 2 * len(axes)])
+    heads = lead.pop() if len(lead) > len(others) else 1
+    # A mask with fewer leading axes than the batch has holds for all along the missing ones.
+    lead += [1] * (len(others) - len(lead))
+    mask = ops.reshape(mask, (*lead, heads, targets, sources))
+    mask = ops.broadcast_to(mask, (*others, heads, targets, sources))
+    return ops.reshape(mask, (-1, heads, targets, sources))
 
 
 def unfold(x, axes, like):

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_attn import masks, scores
 from keras_attn.explicit import axes
+from keras_attn.lookup import whole_number
 from keras_attn.mixer import Explicit
 
 
@@ -25,7 +26,8 @@ class MultiHeadAttention(Explicit):
         use_bias: whether the projections have biases. (Under softmax the keys' bias changes nothing.)
         output_shape: width or shape of the output behind its positions; None for the query's width.
         attention_axes: axes to attend over; None for all but the batch and the width.
-        sliding_window: if given, keys `sliding_window` or more positions away are not looked at.
+        sliding_window: if given, keys `sliding_window` or more positions away are not looked at; as under a causal mask
+            the last query stands at the last key.
         kernel_initializer, bias_initializer: how the projections start.
         kernel_regularizer, bias_regularizer, activity_regularizer: penalties on the projections.
         kernel_constraint, bias_constraint: constraints on the projections.
@@ -66,6 +68,8 @@ class MultiHeadAttention(Explicit):
         output_shape=None,
         attention_axes=None,
         sliding_window=None,
+        # Keras has `flash_attention` here: behind it an argument by position would mean another one.
+        *,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
@@ -80,10 +84,10 @@ class MultiHeadAttention(Explicit):
         **kwargs,
     ):
         super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, **kwargs)
-        self.num_heads = _positive("num_heads", num_heads)
-        self.key_dim = _positive("key_dim", key_dim, optional=True)
-        self.value_dim = _positive("value_dim", value_dim, optional=True)
-        self.num_key_value_heads = _positive("num_key_value_heads", num_key_value_heads, optional=True)
+        self.num_heads = whole_number("num_heads", num_heads)
+        self.key_dim = whole_number("key_dim", key_dim, optional=True)
+        self.value_dim = whole_number("value_dim", value_dim, optional=True)
+        self.num_key_value_heads = whole_number("num_key_value_heads", num_key_value_heads, optional=True)
         if num_heads % (num_key_value_heads or num_heads):
             raise ValueError(
                 "Argument `num_key_value_heads` must divide `num_heads`. "
@@ -92,7 +96,7 @@ class MultiHeadAttention(Explicit):
         self.use_bias = use_bias
         self._output_shape = _shape(output_shape)
         self.attention_axes = attention_axes
-        self.sliding_window = _positive("sliding_window", sliding_window, optional=True)
+        self.sliding_window = whole_number("sliding_window", sliding_window, optional=True)
         self.use_gate = use_gate
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -228,13 +232,6 @@ class MultiHeadAttention(Explicit):
             "num_key_value_heads": self.num_key_value_heads,
         }
         return {**super().get_config(), **options}
-
-
-def _positive(name, value, optional=False):
-    if (value is None and optional) or (isinstance(value, int) and value > 0):
-        return value
-    right = "a positive integer or None" if optional else "a positive integer"
-    raise ValueError(f"Invalid argument `{name}`: it must be {right}. Received: {name}={value}")
 
 
 def _shape(output_shape):

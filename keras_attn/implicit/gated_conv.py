@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_attn.lookup import whole_number
 from keras_attn.mixer import Implicit
 
 
@@ -33,9 +34,7 @@ class GatedConvolution(Implicit):
 
     def __init__(self, kernel_size=7, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(kernel_size, int) or kernel_size < 1:
-            raise ValueError(f"`kernel_size` must be a positive integer. Received: kernel_size={kernel_size}")
-        self.kernel_size = kernel_size
+        self.kernel_size = whole_number("kernel_size", kernel_size)
 
     def build(self, input_shape):
         # Both convolutions are one with twice the filters.

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_attn.implicit._scan import linear_scan
+from keras_attn.lookup import flag
 from keras_attn.mixer import Implicit
 
 
@@ -34,7 +35,7 @@ class LinearRecurrence(Implicit):
 
     def __init__(self, bidirectional=False, **kwargs):
         super().__init__(**kwargs)
-        self.bidirectional = bidirectional
+        self.bidirectional = flag("bidirectional", bidirectional)
 
     @property
     def can_be_causal(self):
@@ -72,7 +73,7 @@ class LinearRecurrence(Implicit):
         return ops.concatenate([onward, ops.flip(back, 1)], axis=-1)
 
     def _gates(self, inputs):
-        """A and (1 - a) v, in float32: in half precision a decay near one cannot be told from one."""
+        """The decay a and (1 - a) v, in float32: in half precision a decay near one cannot be told from one."""
         logits = ops.cast(self.decay_dense(inputs), "float32")
         return ops.sigmoid(logits), ops.sigmoid(-logits) * ops.cast(self.input_dense(inputs), "float32")
 

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attn.lookup import choose
+from keras_attn.lookup import choose, flag
 from keras_attn.mixer import Implicit
 
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
@@ -35,7 +35,7 @@ class Recurrent(Implicit):
     def __init__(self, cell="lstm", bidirectional=False, **kwargs):
         super().__init__(**kwargs)
         self.cell = choose("cell", cell, CELLS)
-        self.bidirectional = bidirectional
+        self.bidirectional = flag("bidirectional", bidirectional)
 
     @property
     def can_be_causal(self):
@@ -47,6 +47,10 @@ class Recurrent(Implicit):
 
     def build(self, input_shape):
         width = input_shape[-1]
+        if self.bidirectional and width < 2:
+            raise ValueError(
+                f"Both ways share the width, which must be at least 2. Received: input_shape={input_shape}"
+            )
         self.onward = self._recurrence("onward", width - width // 2 if self.bidirectional else width)
         self.onward.build((None, None, width))
         if self.bidirectional:

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_attn.lookup import whole_number
 from keras_attn.mixer import Implicit
 
 
@@ -33,9 +34,7 @@ class TokenMLP(Implicit):
 
     def __init__(self, units=None, **kwargs):
         super().__init__(**kwargs)
-        if units is not None and (not isinstance(units, int) or units < 1):
-            raise ValueError(f"`units` must be a positive integer or None. Received: units={units}")
-        self.units = units
+        self.units = whole_number("units", units, optional=True)
 
     def build(self, input_shape):
         length = input_shape[1]

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_attn import scores
+from keras_attn.lookup import whole_number
 from keras_attn.mixer import Explicit
 
 
@@ -45,12 +46,8 @@ class KeyValueMemory(Explicit):
 
     def __init__(self, slots=8, hops=2, normalizer="softmax", dropout=0.0, seed=None, **kwargs):
         super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, **kwargs)
-        if not isinstance(slots, int) or slots < 0:
-            raise ValueError(f"`slots` must be an integer, at least 0. Received: slots={slots}")
-        if not isinstance(hops, int) or hops < 1:
-            raise ValueError(f"`hops` must be a positive integer. Received: hops={hops}")
-        self.slots = slots
-        self.hops = hops
+        self.slots = whole_number("slots", slots, least=0)
+        self.hops = whole_number("hops", hops)
 
     @property
     def extra_keys(self):
@@ -95,6 +92,11 @@ class KeyValueMemory(Explicit):
 
     def _allowed(self, query, key, source_mask, attention_mask, use_causal_mask):
         allowed = super()._allowed(query, key, source_mask, attention_mask, use_causal_mask)
+        if allowed is not None and allowed.shape[1] != 1:
+            raise ValueError(
+                "The hops of a memory share one `attention_mask`: its shape must be (T, S), (B, T, S) or (B, 1, T, S). "
+                f"Received: {tuple(attention_mask.shape)}"
+            )
         if allowed is None or not self.slots:
             return allowed
         learned = ops.ones((*ops.shape(allowed)[:-1], self.slots), dtype="bool")

@@ -45,6 +45,9 @@ def test_a_wrong_spec_says_what_would_be_right(spec, message):
         ({"mixer": "key_value_memory", "hops": 0}, "hops"),
         ({"mixer": "gated_conv", "kernel_size": 0}, "kernel_size"),
         ({"mixer": "token_mlp", "units": 1.5}, "units"),
+        ({"mixer": "multi_head", "num_heads": True}, "num_heads"),
+        ({"mixer": "gru", "bidirectional": "no"}, "True or False"),
+        ({"mixer": "additive", "dropout": "x"}, "dropout"),
     ],
 )
 def test_an_impossible_option_is_refused_at_once(spec, message):

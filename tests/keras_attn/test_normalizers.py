@@ -79,7 +79,7 @@ def test_a_row_with_nothing_allowed_is_zero_and_so_is_its_gradient(name):
     scores = random_scores(2, 3)
     assert np.all(weights(name, scores, mask)[1] == 0.0)
     factors = random_scores(2, 3)
-    grad = gradient(lambda z: ops.sum(normalizers.get(name)(z, mask) * factors), scores)
+    grad = gradient(lambda z: ops.sum(normalizers.get(name)(z, mask) * ops.convert_to_tensor(factors)), scores)
     assert np.isfinite(grad).all() and np.all(grad[1] == 0.0)
 
 
@@ -87,7 +87,9 @@ def test_a_row_with_nothing_allowed_is_zero_and_so_is_its_gradient(name):
 def test_the_gradient_equals_finite_differences(name):
     scores = random_scores(2, 7, scale=0.7)
     factors = random_scores(2, 7).astype("float64")[::-1]
-    grad = gradient(lambda z: ops.sum(normalizers.get(name)(z) * factors.astype("float32")), scores)
+    grad = gradient(
+        lambda z: ops.sum(normalizers.get(name)(z) * ops.convert_to_tensor(factors.astype("float32"))), scores
+    )
     for index in np.ndindex(scores.shape):
         step = np.zeros_like(scores, dtype="float64")
         step[index] = 1e-4
@@ -98,7 +100,8 @@ def test_the_gradient_equals_finite_differences(name):
 def test_the_gradient_of_hard_is_that_of_softmax():
     scores, factors = random_scores(2, 7), random_scores(2, 7)[::-1].copy()
     hard, soft = (
-        gradient(lambda z, f=f: ops.sum(f(z) * factors), scores) for f in (normalizers.hard, normalizers.softmax)
+        gradient(lambda z, f=f: ops.sum(f(z) * ops.convert_to_tensor(factors)), scores)
+        for f in (normalizers.hard, normalizers.softmax)
     )
     np.testing.assert_allclose(hard, soft, rtol=1e-6)
 

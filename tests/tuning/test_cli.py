@@ -77,7 +77,7 @@ def test_a_report_is_written_again(blobs, tmp_path):
         (["tune", "digit"], "Did you mean 'digits'"),
         (["tune", "digits", "--mixers", "grv"], "Did you mean 'gru'"),
         (["tune", "digits", "--mixers", '{"mixer": "gru", "bidirektional": true}'], "Did you mean 'bidirectional'"),
-        (["tune", "digits", "--trials", "0"], "`trials` must be a whole number of at least 1"),
+        (["tune", "digits", "--trials", "0"], "`trials`: it must be an integer of at least 1"),
         (["tune", "digits", "--backend", "tensorflov"], "must be one of tensorflow, jax, torch. Received: tensorflov"),
     ],
 )

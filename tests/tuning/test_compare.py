@@ -123,12 +123,20 @@ def test_a_loss_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch):
         ("digits", {"mixers": ["gru", "gru"]}, "Received twice: gru"),
         ("digits", {"mixers": ["gru", "lstm", ["gru", "lstm", "multi_head"]]}, "list of mixers is taken in turn"),
         ("parity", {"mixers": ["gru", {"mixer": "lstm", "bidirectional": True}]}, "looks both ways"),
-        ("digits", {"trials": 0}, "`trials` must be a whole number of at least 1. Received: trials=0"),
-        ("digits", {"seeds": 1.5}, "`seeds` must be"),
-        ("digits", {"epochs": -1}, "`epochs` must be"),
-        ("digits", {"seed": -1}, "`seed` must be a whole number of at least 0"),
-        ("digits", {"width": 0}, "`width` must be"),
+        ("digits", {"trials": 0}, "`trials`: it must be an integer of at least 1. Received: trials=0"),
+        ("digits", {"seeds": 1.5}, "`seeds`: it must be"),
+        ("digits", {"epochs": -1}, "`epochs`: it must be"),
+        ("digits", {"seed": -1}, "`seed`: it must be an integer of at least 0"),
+        ("digits", {"width": 0}, "`width`: it must be"),
         ("digits", {"parameters": 10}, "The closest: "),
+        ("digits", {"width": 100_000}, "`width` must be at most 2048"),
+        (
+            "digits",
+            {"mixers": [{"mixer": "multi_head", "attention_axes": 5}]},
+            "multi_head.* cannot do the task digits",
+        ),
+        (dataclasses.replace(BLOBS, batch_size=65), {}, "An epoch of 64 examples must fill a batch"),
+        (["digits"], {}, "Unknown task"),
     ],
 )
 def test_what_is_wrong_is_said_before_any_training(task, options, message, tmp_path, monkeypatch):
@@ -153,6 +161,13 @@ def test_the_winner_on_text_takes_raw_sentences(tmp_path):
     model = zoo.load(tmp_path / found.preset)
     against, for_it = model.predict(["a dull , lifeless bore", "a moving and beautiful film"], verbose=0).argmax(-1)
     assert (against, for_it) == (0, 1)
+
+
+def test_a_folder_of_the_same_task_with_other_data_is_refused(tmp_path):
+    tuning.compare(BLOBS, mixers=["identity"], trials=1, seeds=1, out=tmp_path)
+    other = dataclasses.replace(BLOBS, data=lambda seed: BLOBS.data(seed + 1))
+    with pytest.raises(SearchFolderError, match="data: "):
+        tuning.compare(other, mixers=["identity"], trials=1, seeds=1, out=tmp_path)
 
 
 def test_a_folder_of_another_search_is_refused(found, out):

@@ -44,7 +44,7 @@ def test_differences_are_paired_by_seed():
         ((0.9, 0.91, 0.92), (0.5, 0.5, 0.53), "explicit"),
         ((0.5, 0.5, 0.53), (0.9, 0.91, 0.92), "implicit"),
         ((0.9, 0.91, 0.92), (0.895, 0.905, 0.915), decide.NO_DIFFERENCE),
-        ((0.9, 0.2, 0.9), (0.5, 0.5, 0.5), decide.NO_DIFFERENCE),
+        ((0.9, 0.2, 0.9), (0.5, 0.5, 0.5), decide.NO_VERDICT),
     ],
 )
 def test_the_verdict_goes_to_the_better_kind_or_to_none(explicit, implicit, answer):
@@ -69,7 +69,7 @@ def test_without_a_difference_the_cheaper_is_named():
 
 def test_a_difference_on_one_seed_is_not_shown():
     verdict = decide.decide([candidate("e", "explicit", 0.9), candidate("i", "implicit", 0.1)], margin=0.02)
-    assert verdict.answer == decide.NO_DIFFERENCE
+    assert verdict.answer == decide.NO_VERDICT
     assert "not shown with this many seeds" in verdict.reason
     assert "on 1 seed;" in verdict.reason
 

@@ -104,6 +104,13 @@ def test_latency_is_for_one_example_at_each_batch_size(bench):
     assert 0 < found["64"] < found["1"]
 
 
+def test_latency_of_a_batch_counts_the_examples_that_are_there(bench):
+    model, few = bench.train(RECIPE).model, bench.data.train.take(slice(8))
+    found = training.latency(model, few)
+    # The same 8 examples in both; divided by 64 it would come out 8 times too small.
+    assert found["64"] > training.latency(model, bench.data.train.take(slice(64)))["64"]
+
+
 def test_seeds_differ_by_purpose_and_number():
     seeds = [derive(master, purpose, n) for master in (0, 1) for purpose in ("trial", "retraining") for n in range(50)]
     assert len(set(seeds)) == len(seeds)

@@ -1,10 +1,13 @@
 import doctest
+import importlib
+import pkgutil
 
 import pytest
 
-from zoo import backbone, heads, image, store, tagger, text
+import zoo
 
 
-@pytest.mark.parametrize("module", [backbone, heads, image, store, tagger, text])
-def test_examples_in_docstrings_run(module):
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.walk_packages(zoo.__path__, "zoo.")])
+def test_examples_in_docstrings_run(name):
+    module = importlib.import_module(name)
     assert doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE).failed == 0

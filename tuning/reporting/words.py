@@ -11,7 +11,7 @@ def headline(found):
     """The verdict in one sentence."""
     answer, winner, task = found.verdict.answer, found.verdict.winner, found.search["task"]
     if answer == decide.NO_VERDICT:
-        return f"No verdict on {task}."
+        return f"No verdict on {task}" + (f" yet: {winner} did best, and more seeds would tell." if winner else ".")
     if answer == decide.NO_DIFFERENCE:
         return f"No difference that matters between implicit and explicit on {task}: take {winner}, the cheaper."
     return f"{answer.capitalize()} attention serves {task} best: take {winner}."

@@ -21,7 +21,7 @@ def get(task):
     """
     if hasattr(task, "data"):
         return task
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         # Its import brings Keras along, and the list of tasks must come without.
         from keras_attn.lookup import choose
 

@@ -93,3 +93,21 @@ def test_masks_of_every_rank_broadcast(shape):
     _, weights = layer(normal(2, 3, 8), normal(2, 7, 8), attention_mask=allowed, return_attention_scores=True)
     forbidden = np.broadcast_to(~(allowed if len(shape) != 3 else allowed[:, None]), (2, 4, 3, 7))
     assert np.all(numpy(weights)[forbidden] == 0.0)
+
+
+@pytest.mark.parametrize(
+    "over, shape", [((1, 2), (2, 4, 3, 5, 3, 5)), (2, (2, 3, 4, 5, 5)), (2, (2, 5, 5)), (2, (5, 5))]
+)
+def test_masks_over_chosen_axes_broadcast_to_the_weights(over, shape):
+    layer = MultiHeadAttention(4, attention_axes=over)
+    allowed = np.random.default_rng(0).random(shape) < 0.5
+    _, weights = layer(normal(2, 3, 5, 8), attention_mask=allowed, return_attention_scores=True)
+    if len(shape) == 3:
+        allowed = allowed[:, None, None]
+    assert np.all(numpy(weights)[np.broadcast_to(~allowed, weights.shape)] == 0.0)
+
+
+@pytest.mark.parametrize("over", [0, 3, 5, (1, 1)])
+def test_axes_that_are_not_there_are_refused(over):
+    with pytest.raises(ValueError, match="attention_axes"):
+        MultiHeadAttention(2, attention_axes=over)(normal(2, 3, 5, 8))

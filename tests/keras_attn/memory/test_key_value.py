@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from keras import ops
 
 from keras_attn import KeyValueMemory
@@ -36,3 +37,8 @@ def test_learned_rows_can_be_read_when_nothing_else_may_be():
     _, weights = layer(np.ones((1, 2, 5)), attention_mask=forbidden, return_attention_scores=True)
     np.testing.assert_allclose(numpy(weights)[..., :3].sum(-1), 1.0, rtol=1e-6)
     assert np.all(numpy(weights)[..., 3:] == 0.0)
+
+
+def test_a_mask_for_each_hop_is_refused():
+    with pytest.raises(ValueError, match="share one"):
+        KeyValueMemory(slots=3, hops=2)(np.ones((1, 2, 5)), attention_mask=np.ones((1, 2, 2, 2)))
