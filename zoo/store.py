@@ -19,8 +19,8 @@ from zoo.text import MixerTextClassifier
 TASKS = {f"zoo>{task.__name__}": task for task in (MixerTextClassifier, MixerTagger, MixerImageClassifier)}
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
-    "mixer_gru_sst2": "8966c4206a672acb825b1fe477a6161fd8db5b4206c2a25907f94cf760a41f81",
-    "mixer_multi_head_sst2": "b91110f6d344eef5cf5d5807264f4c2ce4d23729547a20ba7a2c484e72e4d2b4",
+    "mixer_gru_sst2": "8582bf3870870d786127e5fcab5909f16b17da5fa37a7fcb0dfa1ea1b41a5eef",
+    "mixer_multi_head_sst2": "b9f60eca0e38a56515a4b8a56d914cfc760a57d3fcea34e8216ac8b5dd5449ad",
 }
 DIRECTORY = Path(__file__).parent / "presets"
 
