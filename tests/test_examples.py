@@ -24,7 +24,9 @@ def test_pretrained_models_tell_praise_from_scorn():
 
 def test_a_small_search_ends_with_a_verdict(tmp_path):
     result = load("03_tuning").main(tmp_path / "out", trials=1, seeds=2, epochs=1)
-    assert result.verdict.answer in ("implicit", "explicit", "hybrid", "no difference that matters")
+    # So small a budget may well show nothing, and then it must say so.
+    assert result.verdict.answer in ("implicit", "explicit", "hybrid", "no difference that matters", "no verdict")
+    assert result.verdict.winner in ("multi_head", "gru")
     assert (tmp_path / "out" / "report.html").exists()
 
 
