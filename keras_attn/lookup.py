@@ -38,3 +38,12 @@ def flag(name, value):
     if isinstance(value, bool):
         return value
     raise ValueError(f"Invalid argument `{name}`: it must be True or False. Received: {name}={value!r}")
+
+
+def plain(data):
+    """Specs as they were given: Keras wraps the lists and dictionaries that are set as attributes of a layer."""
+    if isinstance(data, dict):
+        return {key: plain(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [plain(value) for value in data]
+    return data
