@@ -24,11 +24,16 @@ def window(queries, keys, width):
 
 def given(mask):
     """A caller's mask of shape `(T, S)`, `(B, T, S)` or `(B, H, T, S)`, as four axes."""
-    mask = ops.cast(mask, "bool")
-    rank = len(mask.shape)
+    return four_axes("attention_mask", ops.cast(mask, "bool"))
+
+
+def four_axes(name, x):
+    """What came as argument `name` with shape `(T, S)`, `(B, T, S)` or `(B, H, T, S)`, as four axes."""
+    x = ops.convert_to_tensor(x)
+    rank = len(x.shape)
     if rank not in (2, 3, 4):
-        raise ValueError(f"`attention_mask` must have shape (T, S), (B, T, S) or (B, H, T, S). Received: {mask.shape}")
-    return mask if rank == 4 else mask[:, None] if rank == 3 else mask[None, None]
+        raise ValueError(f"`{name}` must have shape (T, S), (B, T, S) or (B, H, T, S). Received: {tuple(x.shape)}")
+    return x if rank == 4 else x[:, None] if rank == 3 else x[None, None]
 
 
 def combine(*masks):

@@ -1,9 +1,26 @@
 """The contract every mechanism keeps: `tests/keras_attn/test_contract.py` has it clause by clause."""
 
+import dataclasses
+
 import keras
 from keras import ops
 
-from keras_attn import masks, normalizers
+from keras_attn import masks, noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a call asks of an explicit layer, beside its tensors and their padding."""
+
+    attention_mask: object = None
+    causal: bool = False
+    #: True for all weights, or the indices of the queries whose weights are wanted.
+    weights: object = False
+    training: bool = None
+    attention_bias: object = None
+    segment_ids: object = None
+    #: Two integers that make the random numbers; None for the layer's own next ones.
+    seed: object = None
 
 
 class Mixer(keras.layers.Layer):
@@ -16,7 +33,7 @@ class Mixer(keras.layers.Layer):
         control: whether it is a yardstick that any real mechanism must beat.
         can_be_causal: whether `use_causal_mask=True` is possible.
         fixed_length: whether it works for the length it was built with only.
-        can_step: whether it has `initial_state(batch_size)` and `step(inputs, state)`.
+        can_step: whether it has `initial_state(batch_size, max_length)` and `step(inputs, state)`.
     """
 
     kind = None
@@ -28,6 +45,14 @@ class Mixer(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
+
+    def prefill(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, n known; see `step`."""
+        outputs = []
+        for index in range(inputs.shape[1]):
+            output, state = self.step(inputs[:, index], state)
+            outputs.append(output)
+        return ops.stack(outputs, axis=1), state
 
     def _check_causal(self, use_causal_mask):
         if use_causal_mask and not self.can_be_causal:
@@ -68,11 +93,10 @@ class Implicit(Mixer):
 class Explicit(Mixer):
     """A mixer that computes weights over positions. It is called like Keras's own attention layers.
 
-    A concrete layer defines `compute_scores(query, key)`, or all of `compute_weights`; and `compute_mix` if the mix is
-    more than weights times values.
+    A concrete layer defines `compute_weights`, and `compute_mix` if the mix is more than weights times values. Where
+    each pair of positions has a score of its own, subclass `keras_attn.pairwise.Pairwise` instead.
 
     Args:
-        normalizer: how scores become weights, a name from `keras_attn.normalizers`.
         dropout: share of the weights dropped in training, in [0, 1).
         seed: an integer that makes the dropout repeatable.
 
@@ -85,7 +109,7 @@ class Explicit(Mixer):
         key_mask: boolean `(B, S)`; False is never looked at.
         attention_mask: boolean `(T, S)`, `(B, T, S)` or `(B, H, T, S)`, True where looking is allowed.
         use_causal_mask: whether to forbid looking at later positions. The last query stands at the last key.
-        return_attention_scores: whether to return the weights too.
+        return_attention_scores: whether to return the weights too; a list of positions asks for those of these queries.
         training: whether dropout acts.
         mask: the query's mask, or a list of masks if the inputs are a list; Keras fills it in from the inputs.
 
@@ -95,28 +119,33 @@ class Explicit(Mixer):
     """
 
     kind = "explicit"
+    #: "distribution": not negative, and each row sums to one; "nonnegative"; or "signed".
+    weights_are = "distribution"
+    #: Whether a free `attention_mask` has a meaning.
+    takes_attention_mask = True
     #: Weights stand over this many learned rows first, then over the S positions.
     extra_keys = 0
     #: Keras's own layer of the same name returns weights without the axis of heads.
     squeeze_heads = False
 
-    def __init__(self, normalizer="softmax", dropout=0.0, seed=None, **kwargs):
+    def __init__(self, dropout=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.normalizer = normalizer
         self.dropout = dropout
         self.seed = seed
-        self._normalize = normalizers.get(normalizer)
         if not isinstance(dropout, (int, float)) or not 0.0 <= dropout < 1.0:
             raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")
-        self._drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy) if dropout else None
+        self._seeds = keras.random.SeedGenerator(seed) if dropout else None
 
-    def compute_scores(self, query, key):
-        """Scores `(B, H, T, S)`, larger for a better match."""
-        raise NotImplementedError(f"{type(self).__name__} must say how it scores: define `compute_scores`.")
+    def compute_weights(self, query, key, value, mask, query_mask=None, training=None):
+        """Weights `(B, H, T, S)`.
 
-    def compute_weights(self, query, key, value, mask):
-        """Weights `(B, H, T, S)`; `mask` is None or boolean and broadcasts to them."""
-        return self._normalize(self.compute_scores(query, key), mask)
+        `mask` is None or boolean and broadcasts to them; `query_mask` is None or `(B, T)`. What stands at padded
+        positions of query, key and value is zero already.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say how it weighs: define `compute_weights`.")
+
+    def compute_mix_alone(self, query, key, value, source_mask, causal):
+        """The mix `(B, T, Dv)` without the weights, where there is a cheaper way; else None."""
 
     def compute_mix(self, weights, value, query):
         """What the weights make of the values: `(B, T, Dv)`."""
@@ -136,31 +165,86 @@ class Explicit(Mixer):
         training=None,
         mask=None,
     ):
-        self._check_causal(use_causal_mask)
-        given = (query_mask, value_mask, key_mask)
-        query_mask, source_mask = self._sort_masks(query, value, mask, *given)
-        query, value, key = self._sort_tensors(query, value, key)
-        who = (query_mask, source_mask, attention_mask, use_causal_mask)
-        mix, weights = self._attend(query, value, key, *who, training)
-        if return_attention_scores:
+        asked = self._asked(
+            attention_mask=attention_mask, causal=use_causal_mask, weights=return_attention_scores, training=training
+        )
+        return self._call((query, value, key), (query_mask, value_mask, key_mask), mask, asked)
+
+    def _asked(self, **what):
+        weights = what["weights"]
+        if not isinstance(weights, bool):
+            what["weights"] = tuple(weights)
+        return Asked(**what)
+
+    def _call(self, tensors, by_hand, mask, asked):
+        """The layer's answer to arguments as they came, in any of Keras's ways of giving them."""
+        self._check_causal(asked.causal)
+        if asked.attention_mask is not None and not self.takes_attention_mask:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} cannot forbid single pairs: pass `query_mask` and `value_mask` "
+                f"instead. Received: attention_mask of shape {tuple(asked.attention_mask.shape)}"
+            )
+        query_mask, source_mask = self._sort_masks(*tensors[:2], mask, *by_hand)
+        query, value, key = self._sort_tensors(*tensors)
+        mix, weights = self._attend(query, value, key, query_mask, source_mask, asked)
+        if asked.weights:
             return mix, weights[:, 0] if self.squeeze_heads else weights
         return mix
 
-    def _attend(self, query, value, key, query_mask, source_mask, attention_mask, use_causal_mask, training):
-        """The mix and the weights before dropout."""
-        allowed = self._allowed(query, key, source_mask, attention_mask, use_causal_mask)
-        query, value, key = _zero_padding(query, value, key, query_mask, source_mask)
-        weights = self.compute_weights(query, key, value, allowed)
-        used = weights if self._drop is None else self._drop(weights, training=training)
-        return masks.zero(self.compute_mix(used, value, query), query_mask), weights
+    def _attend(self, query, value, key, query_mask, source_mask, asked):
+        """The mix, and the weights before dropout (None if not asked for, where that saves work)."""
+        query, value, key = zero_padding(query, value, key, query_mask, source_mask)
+        dropping = bool(asked.training and self.dropout)
+        if not asked.weights and asked.attention_mask is None and not dropping:
+            mix = self.compute_mix_alone(query, key, value, source_mask, asked.causal)
+            if mix is not None:
+                return masks.zero(mix, query_mask), None
+        allowed = self._allowed(query, key, source_mask, asked)
+        weights = self.compute_weights(query, key, value, allowed, query_mask=query_mask, training=asked.training)
+        used = self._drop(weights, self._next_seed(asked)) if dropping else weights
+        chosen = weights if isinstance(asked.weights, bool) else ops.take(weights, list(asked.weights), axis=2)
+        return masks.zero(self.compute_mix(used, value, query), query_mask), chosen
 
-    def _allowed(self, query, key, source_mask, attention_mask, use_causal_mask):
+    def _next_seed(self, asked):
+        return self._seeds.next() if asked.seed is None else asked.seed
+
+    def _drop(self, weights, seed):
+        """Weights `(B, H, T, S)` without those that are dropped; a seed of None drops none."""
+        return weights if seed is None or not self.dropout else noise.dropout(weights, self.dropout, seed)
+
+    def prepare_memory(self, memory, memory_mask=None):
+        """What `attend_step` needs to know of a memory `(B, S, Dm)`, computed once: tensors with the batch first."""
+        prepared = {"memory": masks.zero(memory, memory_mask)}
+        return prepared if memory_mask is None else {**prepared, "mask": ops.cast(memory_mask, "bool")}
+
+    def memory_state(self, prepared):
+        """What one query leaves to the next, before the first one: tensors with the batch first."""
+        return ()
+
+    def attend_step(self, query, prepared, state, seed=None):
+        """One query after another over a memory, as a decoder asks that knows the next query only from the last answer.
+
+        Args:
+            query: `(B, D)`.
+            prepared: what `prepare_memory` returned.
+            state: what `memory_state` or the last `attend_step` returned.
+            seed: in training two integers that make this step's random numbers; None for no training.
+
+        Returns:
+            The mix `(B, Dv)`, the weights `(B, H, S)` before dropout, and the next state.
+        """
+        asked = Asked(weights=True, training=seed is not None, seed=seed)
+        memory = prepared["memory"]
+        mix, weights = self._attend(query[:, None], memory, memory, None, prepared.get("mask"), asked)
+        return mix[:, 0], weights[:, :, 0], state
+
+    def _allowed(self, query, key, source_mask, asked):
         """Who may look at whom: None or a boolean mask that broadcasts to the weights."""
         lengths = ops.shape(query)[1], ops.shape(key)[1]
         return masks.combine(
             None if source_mask is None else masks.padding(source_mask),
-            masks.causal(*lengths) if use_causal_mask else None,
-            None if attention_mask is None else masks.given(attention_mask),
+            masks.causal(*lengths) if asked.causal else None,
+            None if asked.attention_mask is None else masks.given(asked.attention_mask),
         )
 
     def _sort_tensors(self, query, value, key):
@@ -229,6 +313,8 @@ class Explicit(Mixer):
         if not return_attention_scores:
             return mix
         shape = self.compute_weights_shape(shapes[0], shapes[2])
+        if return_attention_scores is not True:
+            shape = (*shape[:2], len(return_attention_scores), *shape[3:])
         shape = (shape[0], *shape[2:]) if self.squeeze_heads else shape
         return mix, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
@@ -237,8 +323,7 @@ class Explicit(Mixer):
         return None if mask is None else ops.convert_to_tensor(mask)
 
     def get_config(self):
-        options = {"normalizer": self.normalizer, "dropout": self.dropout, "seed": self.seed}
-        return {**super().get_config(), **options}
+        return {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
 
     @staticmethod
     def _sort_shapes(query_shape, value_shape, key_shape):
@@ -254,7 +339,7 @@ class Explicit(Mixer):
         return tuple(query_shape), tuple(value_shape), tuple(key_shape)
 
 
-def _zero_padding(query, value, key, query_mask, source_mask):
+def zero_padding(query, value, key, query_mask, source_mask):
     """Zeros at padded positions, before any product: zero times NaN is NaN, in the backward pass too."""
     zeroed_value = masks.zero(value, source_mask)
     zeroed_key = zeroed_value if key is value else masks.zero(key, source_mask)

@@ -6,7 +6,22 @@ configuration, a preset, a trial, a report and on the command line.
 
 import inspect
 
-from keras_attn.explicit import AdditiveAttention, MultiHeadAttention, MultiplicativeAttention
+from keras_attn.explicit import (
+    AdditiveAttention,
+    DeltaRule,
+    GatedLinearAttention,
+    GaussianWindowAttention,
+    LinearAttention,
+    LocalAttention,
+    LocationAttention,
+    LocationSensitiveAttention,
+    MonotonicAttention,
+    MonotonicChunkwiseAttention,
+    MultiHeadAttention,
+    MultiplicativeAttention,
+    Retention,
+    StochasticHardAttention,
+)
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
 from keras_attn.lookup import choose
 from keras_attn.memory import KeyValueMemory
@@ -17,6 +32,18 @@ MIXERS = {
     "multiplicative": (MultiplicativeAttention, {"score": "general"}),
     # Without biases: under softmax the keys' bias would never learn anything.
     "multi_head": (MultiHeadAttention, {"num_heads": 4, "use_bias": False}),
+    # One query for each position: the reader goes on by about one position for each query.
+    "monotonic": (MonotonicAttention, {"score_bias": 0.0}),
+    "monotonic_chunkwise": (MonotonicChunkwiseAttention, {"score_bias": 0.0}),
+    "stochastic_hard": (StochasticHardAttention, {}),
+    "gaussian_window": (GaussianWindowAttention, {}),
+    "location": (LocationAttention, {}),
+    "local": (LocalAttention, {}),
+    "location_sensitive": (LocationSensitiveAttention, {}),
+    "linear_attention": (LinearAttention, {"num_heads": 4}),
+    "retention": (Retention, {"num_heads": 4}),
+    "gated_linear_attention": (GatedLinearAttention, {"num_heads": 4}),
+    "delta_rule": (DeltaRule, {"num_heads": 4}),
     "key_value_memory": (KeyValueMemory, {"slots": 8, "hops": 2}),
     "lstm": (Recurrent, {"cell": "lstm"}),
     "gru": (Recurrent, {"cell": "gru"}),

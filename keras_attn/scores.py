@@ -26,7 +26,16 @@ def general(query, key, kernel):
 
 def cosine(query, key, strength=1.0):
     """β q·k / (|q| |k|) with strength β > 0 (Graves et al., 2014, https://arxiv.org/abs/1410.5401, eq. 5-6)."""
-    return strength * dot(_unit(query), _unit(key))
+    return strength * dot(unit(query), unit(key))
+
+
+def l2(query, key):
+    """-|q - k|² / sqrt(d) (Kim et al., 2021, https://arxiv.org/abs/2006.04710, section 4, without tied weights)."""
+    q, k = ops.cast(query, "float32"), ops.cast(key, "float32")
+    # |q - k|² = |q|² + |k|² - 2 q·k, with no array of differences.
+    square_of_key = ops.swapaxes(ops.sum(ops.square(k), axis=-1, keepdims=True), -1, -2)
+    distance = ops.sum(ops.square(q), axis=-1, keepdims=True) + square_of_key - 2.0 * dot(q, k)
+    return ops.cast(-distance * float(query.shape[-1]) ** -0.5, query.dtype)
 
 
 def additive(query, key, scale=None):
@@ -39,9 +48,9 @@ def additive(query, key, scale=None):
     return ops.sum(hidden if scale is None else hidden * scale, axis=-1)
 
 
-def _unit(x):
+def unit(x, axis=-1):
     """`x` at length one, in float32: in float16 the squares overflow. A zero row stays zero, with finite gradients."""
     x32 = ops.cast(x, "float32")
     # The epsilon stands inside the root, whose slope at zero is infinite.
-    length = ops.sqrt(ops.sum(ops.square(x32), axis=-1, keepdims=True) + 1e-12)
+    length = ops.sqrt(ops.sum(ops.square(x32), axis=axis, keepdims=True) + 1e-12)
     return ops.cast(x32 / length, x.dtype)

@@ -14,15 +14,25 @@ FORBIDDEN = {
     "tuning": set(),
 }
 # Within keras_attn: what each floor must not know of.
-ABOVE_PARTS = {"mixer", "explicit", "memory", "implicit", "mixers"}
+ABOVE_PARTS = {"mixer", "pairwise", "explicit", "memory", "implicit", "mixers", "adaptive", "universal"}
 FLOORS = {
     "scores": ABOVE_PARTS,
     "normalizers": ABOVE_PARTS,
     "masks": ABOVE_PARTS,
+    "_scan": ABOVE_PARTS,
+    "noise": ABOVE_PARTS,
+    "positions": ABOVE_PARTS,
+    "patterns": ABOVE_PARTS,
+    "sight": ABOVE_PARTS,
+    "attend": ABOVE_PARTS,
+    "regularizers": ABOVE_PARTS,
     "mixer": ABOVE_PARTS - {"mixer"},
+    "pairwise": ABOVE_PARTS - {"mixer", "pairwise"},
     "explicit": {"memory", "implicit", "mixers"},
     "memory": {"implicit", "mixers"},
     "implicit": {"explicit", "memory", "mixers"},
+    "mixers": {"adaptive", "universal"},
+    "adaptive": {"universal"},
 }
 
 

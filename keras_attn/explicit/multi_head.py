@@ -1,14 +1,18 @@
+import dataclasses
+import math
+
 import keras
 from keras import ops
 
-from keras_attn import masks, scores
+from keras_attn import attend, patterns, scores
 from keras_attn.explicit import axes
-from keras_attn.lookup import whole_number
-from keras_attn.mixer import Explicit
+from keras_attn.lookup import choose, flag, plain, whole_number
+from keras_attn.pairwise import Pairwise
+from keras_attn.positions import get as part_of_positions
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class MultiHeadAttention(Explicit):
+class MultiHeadAttention(Pairwise):
     """Multi-head attention: several scaled dot products side by side, each between projections of its own.
 
     `head_h = softmax(Q_h K_h' / sqrt(key_dim)) V_h` with `Q_h = q W_h^Q`, `K_h = k W_h^K`, `V_h = v W_h^V`; the heads
@@ -34,7 +38,14 @@ class MultiHeadAttention(Explicit):
         use_gate: whether a sigmoid of the query, projected, scales each head's mix.
         seed: an integer that makes the dropout repeatable.
         num_key_value_heads: heads of keys and values, a divisor of `num_heads`; None for as many.
-        normalizer: how scores become weights: "softmax", "sparsemax", "entmax15" or "hard".
+        normalizer: how scores become weights, a name or a spec from `keras_attn.normalizers`.
+        score: "scaled_dot", or "cosine" for β_h q·k / (|q| |k|), a learned strength for each head that starts at 10.
+        soft_cap: if given, a score s becomes c tanh(s / c), with this c above 0.
+        talking_heads: whether the heads exchange scores before the normalizer and weights after it, each by a learned
+            `(H, H)` that starts near the identity. Then the weights may be negative.
+        positions: how heads know where a token stands, a name or a spec from `keras_attn.positions`; None: not at all.
+        pattern: who may look at whom by position alone, a name or a spec from `keras_attn.patterns`, or a list of them.
+        chunk_size: queries at a time, at least 1; None for all at once; "auto" for all at once where that is small.
 
     Call arguments:
         query: `(B, T, D)`, or `(B, ..., D)` with `attention_axes`.
@@ -43,7 +54,10 @@ class MultiHeadAttention(Explicit):
         query_mask, value_mask, key_mask: boolean `(B, T)` and `(B, S)`, True for real positions.
         attention_mask: boolean `(T, S)`, `(B, T, S)` or `(B, H, T, S)`, True where looking is allowed.
         use_causal_mask: whether to forbid looking at later positions. The last query stands at the last key.
-        return_attention_scores: whether to return the weights `(B, H, T, S)` too.
+        return_attention_scores: whether to return the weights `(B, H, T, S)` too; a list of positions for these
+            queries'.
+        attention_bias: what to add to the scores, `(T, S)`, `(B, T, S)` or `(B, H, T, S)`.
+        segment_ids: whole numbers `(B, T)`, or two tensors for queries and keys; only equal ones look at each other.
 
     Returns:
         The mix `(B, T, D)`, or with the given output shape behind the positions.
@@ -55,7 +69,9 @@ class MultiHeadAttention(Explicit):
     ((2, 3, 8), (2, 4, 3, 3))
 
     Reference: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section 3.2; Ainslie et al., 2023,
-    https://arxiv.org/abs/2305.13245 (grouped heads).
+    https://arxiv.org/abs/2305.13245 (grouped heads); Henry et al., 2020, https://arxiv.org/abs/2010.04245
+    ("cosine"); Shazeer et al., 2020, https://arxiv.org/abs/2003.02436 (talking heads); Qiu et al., 2025,
+    https://arxiv.org/abs/2505.06708 (the gate); Gemma Team, 2024, https://arxiv.org/abs/2408.00118 (the cap).
     """
 
     def __init__(
@@ -81,9 +97,15 @@ class MultiHeadAttention(Explicit):
         seed=None,
         num_key_value_heads=None,
         normalizer="softmax",
+        score="scaled_dot",
+        soft_cap=None,
+        talking_heads=False,
+        positions=None,
+        pattern=None,
+        chunk_size="auto",
         **kwargs,
     ):
-        super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, **kwargs)
+        super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
         self.num_heads = whole_number("num_heads", num_heads)
         self.key_dim = whole_number("key_dim", key_dim, optional=True)
         self.value_dim = whole_number("value_dim", value_dim, optional=True)
@@ -98,6 +120,16 @@ class MultiHeadAttention(Explicit):
         self.attention_axes = attention_axes
         self.sliding_window = whole_number("sliding_window", sliding_window, optional=True)
         self.use_gate = use_gate
+        self.score = choose("score", score, ("scaled_dot", "cosine"))
+        self.soft_cap = _positive("soft_cap", soft_cap)
+        self.talking_heads = flag("talking_heads", talking_heads)
+        self.positions = positions
+        self._positions = part_of_positions(positions)
+        self._pattern_option = pattern
+        self._pattern = patterns.get(
+            [*([] if sliding_window is None else [{"pattern": "window", "width": sliding_window}]), *_listed(pattern)]
+            or None
+        )
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -134,6 +166,7 @@ class MultiHeadAttention(Explicit):
         if self.use_gate:
             self._gate_dense = self._split("gate", query_shape, heads, value_dim, activation="sigmoid")
         self._output_dense = self._join("attention_output", query_shape, heads, value_dim)
+        self._build_mixing_of_heads()
 
     def _split(self, name, shape, heads, width, **options):
         """A projection `(B, T, D) -> (B, T, H, d)`."""
@@ -171,36 +204,94 @@ class MultiHeadAttention(Explicit):
         dense.build(input_shape)
         return dense
 
-    def compute_scores(self, query, key):
-        return scores.scaled_dot(self._heads(self._query_dense(query)), self._heads(self._key_dense(key)))
+    def _build_mixing_of_heads(self):
+        if self.score == "cosine":
+            start = keras.initializers.Constant(math.log(10.0))
+            self._log_strength = self.add_weight(name="log_strength", shape=(self.num_heads,), initializer=start)
+        self._learned_positions = {
+            name: self.add_weight(name=name, shape=shape, initializer=initializer)
+            for name, shape, initializer in self._positions.learned(self.num_heads)
+        }
+        self._talking = {name: self._talk(name) for name in ("talk_before", "talk_after")} if self.talking_heads else {}
 
-    def compute_mix(self, weights, value, query):
-        mix = ops.transpose(ops.matmul(weights, self._heads(self._value_dense(value))), (0, 2, 1, 3))
+    def _talk(self, name):
+        return self.add_weight(name=name, shape=(self.num_heads, self.num_heads), initializer=_near_identity)
+
+    @property
+    def heads(self):
+        return self.num_heads
+
+    @property
+    def pattern(self):
+        return self._pattern
+
+    @property
+    def weights_are(self):
+        return "signed" if self.talking_heads else super().weights_are
+
+    @property
+    def is_scaled_dot(self):
+        extras = self.soft_cap or self.talking_heads or self._positions.has_bias
+        return self.score == "scaled_dot" and not extras
+
+    def project_query(self, query, rows):
+        return self._positions.rotate(_heads_first(self._query_dense(self._positions.embed(query, rows))), rows)
+
+    def project_key(self, key, cols):
+        return self._positions.rotate(_heads_first(self._key_dense(self._positions.embed(key, cols))), cols)
+
+    def project_value(self, value):
+        return _heads_first(self._value_dense(value))
+
+    def score_parameters(self):
+        own = {**self._learned_positions, **self._talking}
+        if self.score == "cosine":
+            own["log_strength"] = self._log_strength
+        return {**super().score_parameters(), **{name: ops.convert_to_tensor(weight) for name, weight in own.items()}}
+
+    def compute_scores(self, query, key, parameters):
+        key = ops.swapaxes(key, -1, -2)
+        if self.score == "cosine":
+            strength = ops.exp(parameters["log_strength"])[:, None, None]
+            found = strength * attend.grouped_matmul(scores.unit(query), scores.unit(key, axis=-2))
+        else:
+            # The query is scaled, not the product: in float16 the product may overflow first.
+            scale = ops.cast(float(query.shape[-1]) ** -0.5, query.dtype)
+            found = attend.grouped_matmul(query * scale, key)
+        return found if self.soft_cap is None else self.soft_cap * ops.tanh(found / self.soft_cap)
+
+    def position_bias(self, rows, cols, parameters):
+        learned = tuple(parameters[name] for name in self._learned_positions)
+        return self._positions.bias(rows, cols, self.num_heads, learned)
+
+    def adjust_scores(self, scores, parameters):
+        return _talk(scores, parameters["talk_before"]) if self.talking_heads else scores
+
+    def adjust_weights(self, weights, parameters):
+        return _talk(weights, parameters["talk_after"]) if self.talking_heads else weights
+
+    def merge(self, mix, query):
+        mix = ops.transpose(mix, (0, 2, 1, 3))
         return self._output_dense(mix * self._gate_dense(query) if self.use_gate else mix)
 
-    def _heads(self, x):
-        """`(B, T, H or fewer, d)` to `(B, H, T, d)`: a shared head serves its neighbours, [0, 0, 1, 1]."""
-        return ops.repeat(ops.transpose(x, (0, 2, 1, 3)), self.num_heads // x.shape[2], axis=1)
-
-    def _allowed(self, query, key, source_mask, attention_mask, use_causal_mask):
-        allowed = super()._allowed(query, key, source_mask, attention_mask, use_causal_mask)
-        if self.sliding_window is None:
-            return allowed
-        lengths = ops.shape(query)[1], ops.shape(key)[1]
-        return masks.combine(allowed, masks.window(*lengths, self.sliding_window))
-
-    def _attend(self, query, value, key, query_mask, source_mask, attention_mask, use_causal_mask, training):
+    def _attend(self, query, value, key, query_mask, source_mask, asked):
         rank = len(query.shape)
         over = axes.resolve(self.attention_axes, rank)
         if rank == 3 and over == (1,):
-            who = (query_mask, source_mask, attention_mask, use_causal_mask)
-            return super()._attend(query, value, key, *who, training)
-        if attention_mask is not None:
-            attention_mask = axes.fold_attention_mask(attention_mask, over, query, value)
+            return super()._attend(query, value, key, query_mask, source_mask, asked)
+        if not isinstance(asked.weights, bool) or asked.attention_bias is not None or asked.segment_ids is not None:
+            raise ValueError(
+                "Weights of chosen queries, `attention_bias` and `segment_ids` need inputs of one axis of positions, "
+                f"(B, T, D). Received: query.shape={tuple(query.shape)}, attention_axes={self.attention_axes}"
+            )
+        if asked.attention_mask is not None:
+            folded_mask = axes.fold_attention_mask(asked.attention_mask, over, query, value)
+            asked = dataclasses.replace(asked, attention_mask=folded_mask)
         folded = (axes.fold(x, over) for x in (query, value, key))
         folded_masks = (axes.fold_mask(m, over) for m in (query_mask, source_mask))
-        mix, weights = super()._attend(*folded, *folded_masks, attention_mask, use_causal_mask, training)
-        return axes.unfold(mix, over, query), axes.unfold_weights(weights, over, query, value)
+        mix, weights = super()._attend(*folded, *folded_masks, asked)
+        weights = None if weights is None else axes.unfold_weights(weights, over, query, value)
+        return axes.unfold(mix, over, query), weights
 
     def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
         query_shape, _, _ = self._sort_shapes(query_shape, value_shape, key_shape)
@@ -230,8 +321,37 @@ class MultiHeadAttention(Explicit):
             "bias_constraint": serialize(self.bias_constraint),
             "use_gate": self.use_gate,
             "num_key_value_heads": self.num_key_value_heads,
+            "score": self.score,
+            "soft_cap": self.soft_cap,
+            "talking_heads": self.talking_heads,
+            "positions": plain(self.positions),
+            "pattern": plain(self._pattern_option),
         }
         return {**super().get_config(), **options}
+
+
+def _heads_first(x):
+    """`(B, T, H, d)` to `(B, H, T, d)`."""
+    return ops.transpose(x, (0, 2, 1, 3))
+
+
+def _talk(x, kernel):
+    """`x` `(B, H, T, S)` with its heads mixed by `kernel` `(H, H)`."""
+    return ops.einsum("bhts,hg->bgts", x, kernel)
+
+
+def _near_identity(shape, dtype=None):
+    return keras.initializers.Identity()(shape, dtype) + keras.initializers.RandomNormal(stddev=0.05)(shape, dtype)
+
+
+def _listed(spec):
+    return [] if spec is None else list(spec) if isinstance(spec, (list, tuple)) else [spec]
+
+
+def _positive(name, value):
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError(f"Invalid argument `{name}`: it must be a number above 0 or None. Received: {name}={value!r}")
 
 
 def _shape(output_shape):

@@ -5,23 +5,25 @@ from keras import ops
 
 from keras_attn import scores
 from keras_attn.lookup import choose
-from keras_attn.mixer import Explicit
+from keras_attn.pairwise import Pairwise
 
-SCORES = ("dot", "scaled_dot", "general", "cosine")
+SCORES = ("dot", "scaled_dot", "general", "cosine", "l2")
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class MultiplicativeAttention(Explicit):
+class MultiplicativeAttention(Pairwise):
     """Multiplicative attention: a product scores each pair.
 
-    `score(q, k)` is `q·k` ("dot"), `q·k / sqrt(d)` ("scaled_dot"), `q' W k` ("general") or `β q·k / (|q| |k|)`
-    ("cosine", with a learned strength β that starts at 10). The mix is the weighted sum of the values as they are.
+    `score(q, k)` is `q·k` ("dot"), `q·k / sqrt(d)` ("scaled_dot"), `q' W k` ("general"), `β q·k / (|q| |k|)` ("cosine",
+    with a learned strength β that starts at 10) or `-|q - k|² / sqrt(d)` ("l2"). The mix is the weighted sum of the
+    values as they are.
 
     Args:
-        score: "dot", "scaled_dot", "general" or "cosine". All but "general" need queries and keys of one width.
-        normalizer: how scores become weights: "softmax", "sparsemax", "entmax15" or "hard".
+        score: "dot", "scaled_dot", "general", "cosine" or "l2". All but "general" need queries and keys of one width.
+        normalizer: how scores become weights, a name or a spec from `keras_attn.normalizers`.
         dropout: share of the weights dropped in training, in [0, 1).
         seed: an integer that makes the dropout repeatable.
+        chunk_size: queries at a time, at least 1; None for all at once; "auto" for all at once where that is small.
 
     Call arguments:
         query: `(B, T, D)`, or a list `[query, value]` or `[query, value, key]`.
@@ -30,7 +32,10 @@ class MultiplicativeAttention(Explicit):
         query_mask, value_mask, key_mask: boolean `(B, T)` and `(B, S)`, True for real positions.
         attention_mask: boolean `(T, S)` or `(B, T, S)`, True where looking is allowed.
         use_causal_mask: whether to forbid looking at later positions.
-        return_attention_scores: whether to return the weights `(B, 1, T, S)` too.
+        return_attention_scores: whether to return the weights `(B, 1, T, S)` too; a list of positions for these
+            queries'.
+        attention_bias: what to add to the scores, `(T, S)` or `(B, T, S)`.
+        segment_ids: whole numbers `(B, T)`, or two tensors for queries and keys; only equal ones look at each other.
 
     Returns:
         The mix `(B, T, Dv)`.
@@ -41,12 +46,17 @@ class MultiplicativeAttention(Explicit):
     (2, 3, 4)
 
     Reference: Luong et al., 2015, https://arxiv.org/abs/1508.04025, eq. 8; Vaswani et al., 2017,
-    https://arxiv.org/abs/1706.03762, eq. 1; Graves et al., 2014, https://arxiv.org/abs/1410.5401, eq. 5-6.
+    https://arxiv.org/abs/1706.03762, eq. 1; Graves et al., 2014, https://arxiv.org/abs/1410.5401, eq. 5-6; Kim et al.,
+    2021, https://arxiv.org/abs/2006.04710 ("l2").
     """
 
-    def __init__(self, score="scaled_dot", normalizer="softmax", dropout=0.0, seed=None, **kwargs):
-        super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, **kwargs)
+    def __init__(self, score="scaled_dot", normalizer="softmax", dropout=0.0, seed=None, chunk_size="auto", **kwargs):
+        super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
         self.score = choose("score", score, SCORES)
+
+    @property
+    def is_scaled_dot(self):
+        return self.score == "scaled_dot"
 
     def build_weights(self, query_shape, value_shape, key_shape):
         if self.score == "general":
@@ -60,15 +70,19 @@ class MultiplicativeAttention(Explicit):
             start = keras.initializers.Constant(math.log(10.0))
             self.log_strength = self.add_weight(name="log_strength", shape=(), initializer=start)
 
-    def compute_scores(self, query, key):
-        return ops.expand_dims(self._score(query, key), 1)
+    def score_parameters(self):
+        if self.score != "cosine":
+            return super().score_parameters()
+        return {**super().score_parameters(), "strength": ops.exp(ops.convert_to_tensor(self.log_strength))}
 
-    def _score(self, query, key):
-        if self.score == "general":
-            return scores.general(query, key, self.kernel)
+    def project_query(self, query, rows):
+        return ops.expand_dims(ops.matmul(query, self.kernel) if self.score == "general" else query, 1)
+
+    def compute_scores(self, query, key, parameters):
         if self.score == "cosine":
-            return scores.cosine(query, key, ops.exp(self.log_strength))
-        return scores.dot(query, key) if self.score == "dot" else scores.scaled_dot(query, key)
+            return scores.cosine(query, key, parameters["strength"])
+        # For "general" the query has been through the kernel.
+        return {"scaled_dot": scores.scaled_dot, "l2": scores.l2}.get(self.score, scores.dot)(query, key)
 
     def get_config(self):
         return {**super().get_config(), "score": self.score}

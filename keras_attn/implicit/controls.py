@@ -29,7 +29,7 @@ class Identity(Implicit):
     def compute_mix(self, inputs, mask, causal, training):
         return inputs
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size, max_length=None):
         return ()
 
     def step(self, inputs, state):
@@ -59,6 +59,10 @@ class Pooling(Implicit):
     control = True
     can_step = True
 
+    def build(self, input_shape):
+        self._width = input_shape[-1]
+        self.built = True
+
     def compute_mix(self, inputs, mask, causal, training):
         # Sums of many half-precision numbers lose the small ones.
         x = ops.cast(inputs, "float32")
@@ -69,9 +73,9 @@ class Pooling(Implicit):
             mean = ops.sum(x, axis=1, keepdims=True) / ops.maximum(ops.sum(real, axis=1, keepdims=True), 1.0)
         return ops.cast(ops.broadcast_to(mean, ops.shape(x)), inputs.dtype)
 
-    def initial_state(self, batch_size):
-        return {"sum": ops.zeros((batch_size, 1)), "count": ops.zeros(())}
+    def initial_state(self, batch_size, max_length=None):
+        return {"sum": ops.zeros((batch_size, self._width)), "count": ops.zeros(())}
 
     def step(self, inputs, state):
-        total, count = state["sum"] + inputs, state["count"] + 1.0
-        return total / count, {"sum": total, "count": count}
+        total, count = state["sum"] + ops.cast(inputs, "float32"), state["count"] + 1.0
+        return ops.cast(total / count, inputs.dtype), {"sum": total, "count": count}

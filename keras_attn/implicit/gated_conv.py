@@ -51,13 +51,14 @@ class GatedConvolution(Implicit):
         content, gate = ops.split(self.convolution(x), 2, axis=-1)
         return content * ops.sigmoid(gate)
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size, max_length=None):
         """The `kernel_size - 1` inputs before the first one: `(B, K - 1, D)`, zeros."""
-        return ops.zeros((batch_size, self.kernel_size - 1, self.convolution.kernel.shape[1]))
+        shape = (batch_size, self.kernel_size - 1, self.convolution.kernel.shape[1])
+        return ops.zeros(shape, dtype=self.compute_dtype)
 
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
-        seen = ops.concatenate([ops.cast(state, inputs.dtype), inputs[:, None]], axis=1)
+        seen = ops.concatenate([state, ops.cast(inputs, state.dtype)[:, None]], axis=1)
         return self._gated(seen)[:, 0], seen[:, 1:]
 
     def get_config(self):

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attn.implicit._scan import linear_scan
+from keras_attn._scan import linear_scan
 from keras_attn.lookup import flag
 from keras_attn.mixer import Implicit
 
@@ -80,7 +80,7 @@ class LinearRecurrence(Implicit):
     def _read(self, state, inputs):
         return self.output_dense(ops.cast(state, inputs.dtype) * self.gate_dense(inputs))
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size, max_length=None):
         """The state before the first position: `(B, D)`, zeros."""
         return ops.zeros((batch_size, self.output_dense.kernel.shape[0]))
 

@@ -71,7 +71,7 @@ class Recurrent(Implicit):
             return onward
         return ops.concatenate([onward, ops.flip(self.back(inputs, mask=mask), axis=1)], axis=-1)
 
-    def initial_state(self, batch_size):
+    def initial_state(self, batch_size, max_length=None):
         """The cell's states before the first position, each `(B, D)`, zeros."""
         return self.onward.cell.get_initial_state(batch_size)
 

@@ -1,13 +1,14 @@
 import keras
 from keras import ops
 
-from keras_attn import scores
+from keras_attn import masks, normalizers, scores
+from keras_attn.cached import Cached
 from keras_attn.lookup import whole_number
-from keras_attn.mixer import Explicit
+from keras_attn.mixer import Asked
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class KeyValueMemory(Explicit):
+class KeyValueMemory(Cached):
     """A memory of key-value slots, addressed by content in several hops.
 
     The memory holds `slots` learned rows and behind them a row for each position of the value. The state starts at
@@ -45,7 +46,9 @@ class KeyValueMemory(Explicit):
     """
 
     def __init__(self, slots=8, hops=2, normalizer="softmax", dropout=0.0, seed=None, **kwargs):
-        super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, **kwargs)
+        super().__init__(dropout=dropout, seed=seed, **kwargs)
+        self.normalizer = normalizer
+        self._normalize = normalizers.get(normalizer)
         self.slots = whole_number("slots", slots, least=0)
         self.hops = whole_number("hops", hops)
 
@@ -68,9 +71,13 @@ class KeyValueMemory(Explicit):
         dense.build((None, None, shape[-1]))
         return dense
 
-    def compute_weights(self, query, key, value, mask):
+    def compute_weights(self, query, key, value, mask, query_mask=None, training=None):
+        return self._hops(query, self.key_dense(key), self.value_dense(value), mask)
+
+    def _hops(self, query, keys, values, mask):
+        """The hops' weights `(B, hops, T, slots + S)` on projected keys and values `(B, S, D)`."""
         state = self.query_dense(query)
-        keys, values = self._rows("keys", self.key_dense(key)), self._rows("values", self.value_dense(value))
+        keys, values = self._rows("keys", keys), self._rows("values", values)
         mask = None if mask is None else mask[:, 0]
         hops = []
         for _ in range(self.hops):
@@ -79,8 +86,10 @@ class KeyValueMemory(Explicit):
         return ops.stack(hops, axis=1)
 
     def compute_mix(self, weights, value, query):
-        values = self._rows("values", self.value_dense(value))
-        return self.output_dense(ops.matmul(ops.sum(weights, axis=1), values))
+        return self._read(weights, self.value_dense(value))
+
+    def _read(self, weights, values):
+        return self.output_dense(ops.matmul(ops.sum(weights, axis=1), self._rows("values", values)))
 
     def _rows(self, what, of_sequence):
         """The learned rows and behind them those of the sequence: `(B, slots + S, D)`."""
@@ -90,17 +99,34 @@ class KeyValueMemory(Explicit):
         batch = ops.shape(of_sequence)[0]
         return ops.concatenate([ops.broadcast_to(learned, (batch, *learned.shape)), of_sequence], axis=1)
 
-    def _allowed(self, query, key, source_mask, attention_mask, use_causal_mask):
-        allowed = super()._allowed(query, key, source_mask, attention_mask, use_causal_mask)
+    def _allowed(self, query, key, source_mask, asked):
+        allowed = super()._allowed(query, key, source_mask, asked)
         if allowed is not None and allowed.shape[1] != 1:
             raise ValueError(
                 "The hops of a memory share one `attention_mask`: its shape must be (T, S), (B, T, S) or (B, 1, T, S). "
-                f"Received: {tuple(attention_mask.shape)}"
+                f"Received: {tuple(asked.attention_mask.shape)}"
             )
         if allowed is None or not self.slots:
             return allowed
         learned = ops.ones((*ops.shape(allowed)[:-1], self.slots), dtype="bool")
         return ops.concatenate([learned, allowed], axis=-1)
+
+    def keep(self, inputs):
+        return {"keys": self.key_dense(inputs), "values": self.value_dense(inputs)}
+
+    def look_back(self, query, kept, query_mask, source_mask, asked):
+        weights = self._hops(query, **kept, mask=self._allowed(query, kept["keys"], source_mask, asked))
+        return masks.zero(self._read(weights, kept["values"]), query_mask)
+
+    def prepare_memory(self, memory, memory_mask=None):
+        prepared = super().prepare_memory(memory, memory_mask)
+        return {**prepared, **self.keep(prepared["memory"])}
+
+    def attend_step(self, query, prepared, state, seed=None):
+        keys, values = prepared["keys"], prepared["values"]
+        mask = self._allowed(query[:, None], keys, prepared.get("mask"), Asked())
+        weights = self._hops(query[:, None], keys, values, mask)
+        return self._read(self._drop(weights, seed), values)[:, 0], weights[:, :, 0], state
 
     def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
         return self._sort_shapes(query_shape, value_shape, key_shape)[0]
@@ -110,4 +136,4 @@ class KeyValueMemory(Explicit):
         return batch, self.hops, queries, sources
 
     def get_config(self):
-        return {**super().get_config(), "slots": self.slots, "hops": self.hops}
+        return {**super().get_config(), "normalizer": self.normalizer, "slots": self.slots, "hops": self.hops}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn.implicit._scan import linear_scan
+from keras_attn._scan import linear_scan
 from tests.autodiff import gradient
 
 

@@ -1,0 +1,145 @@
+"""The path by chunks gives the numbers of the plain one, whatever the layer does, and skips what no query sees."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attn import AdditiveAttention, MultiHeadAttention, attend, patterns, sight
+from tests.autodiff import gradient
+
+B, T, S, D = 2, 37, 41, 12
+RNG = np.random.default_rng(0)
+X, SOURCE = RNG.normal(size=(B, T, D)).astype("float32"), RNG.normal(size=(B, S, D)).astype("float32")
+ALLOWED = RNG.random((B, T, S)) < 0.5
+BIAS = RNG.normal(size=(B, 1, T, S)).astype("float32")
+SEGMENTS = np.sort(RNG.integers(0, 3, (B, T)), axis=1), np.sort(RNG.integers(0, 3, (B, S)), axis=1)
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def pair(size, **options):
+    """Two layers with the same weights: one that does all at once, one that goes by chunks."""
+    layers = [MultiHeadAttention(4, use_bias=False, chunk_size=n, **options) for n in (None, size)]
+    for layer in layers:
+        layer.build((B, T, D), (B, S, D))
+    layers[1].set_weights(layers[0].get_weights())
+    return layers
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sliding_window": 5},
+        {"pattern": {"pattern": "block", "size": 7}, "num_key_value_heads": 2},
+        {"positions": "relative_bias", "talking_heads": True},
+        {"normalizer": "sparsemax", "positions": "rotary"},
+        {"normalizer": "sink", "score": "cosine"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"use_causal_mask": True},
+        {"attention_bias": BIAS, "attention_mask": ALLOWED, "segment_ids": SEGMENTS},
+    ],
+    ids=["causal", "bias, mask and segments"],
+)
+def test_values_and_gradients_are_those_of_the_plain_path(options, call):
+    plain, by_chunks = pair(8, **options)
+    np.testing.assert_allclose(numpy(by_chunks(X, SOURCE, **call)), numpy(plain(X, SOURCE, **call)), atol=1e-5)
+    slopes = [gradient(lambda x, f=f: ops.sum(ops.square(f(x, SOURCE, **call))), X) for f in (plain, by_chunks)]
+    np.testing.assert_allclose(*slopes, atol=1e-5 * np.abs(slopes[0]).max())
+
+
+@pytest.mark.parametrize("options", [{"dropout": 0.4}, {"normalizer": "gumbel_hard", "dropout": 0.1}], ids=str)
+def test_random_numbers_belong_to_positions_not_to_chunks(options):
+    plain, by_chunks = pair(5, seed=3, **options)
+    outputs = [numpy(layer(X, SOURCE, use_causal_mask=True, training=True)) for layer in (plain, by_chunks)]
+    np.testing.assert_allclose(*outputs, atol=1e-5)
+    assert not np.allclose(outputs[0], numpy(plain(X, SOURCE, use_causal_mask=True)), atol=1e-3)
+
+
+def test_a_gradient_reaches_the_bias_of_a_caller():
+    plain, by_chunks = pair(8)
+    slopes = [
+        gradient(lambda b, f=f: ops.sum(ops.square(f(X, SOURCE, attention_bias=b))), BIAS) for f in (plain, by_chunks)
+    ]
+    assert np.abs(slopes[0]).max() > 1e-4
+    np.testing.assert_allclose(*slopes, atol=1e-5)
+
+
+def test_a_training_step_is_the_same_by_chunks():
+    weights = []
+    for size in (None, 8):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((None, D))
+        layer = AdditiveAttention(units=7, chunk_size=size, score="normalized")
+        model = keras.Model(inputs, layer(inputs, use_causal_mask=True))
+        model.compile(keras.optimizers.SGD(1.0), "mse")
+        model.train_on_batch(X, X)
+        weights.append(model.get_weights())
+    for plain, by_chunks in zip(*weights):
+        np.testing.assert_allclose(by_chunks, plain, atol=1e-5)
+
+
+def test_weights_of_chosen_queries_see_what_those_queries_see():
+    _, layer = pair(8, sliding_window=9)
+    call = {"use_causal_mask": True, "attention_bias": BIAS, "attention_mask": ALLOWED, "segment_ids": SEGMENTS}
+    every = numpy(layer(X, SOURCE, return_attention_scores=True, **call)[1])
+    chosen = numpy(layer(X, SOURCE, return_attention_scores=[36, 0, 11], **call)[1])
+    np.testing.assert_allclose(chosen, every[:, :, [36, 0, 11]], atol=1e-6)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("pattern", [None, {"pattern": "window", "width": 3}], ids=str)
+def test_loops_cover_every_query_once_and_reach_all_they_may_see(causal, pattern):
+    seen = sight.of_lengths(T, S, causal=causal, pattern=patterns.get(pattern))
+    allowed = np.broadcast_to(True if seen.mask() is None else numpy(seen.mask())[0, 0], (T, S))
+    loops = attend._loops(T, 2, seen)
+    assert [first for first, _ in loops] == [0] + [last for _, last in loops[:-1]] and loops[-1][1] == T
+    looked_at = 0
+    for first, last in loops:
+        low, high = seen.reach(first, last)
+        assert not allowed[first:last, :low].any() and not allowed[first:last, high:].any()
+        looked_at += (last - first) * (high - low)
+    share = {(False, None): 1.0, (True, None): 0.64, (False, "window"): 0.2, (True, "window"): 0.15}
+    assert looked_at <= share[causal, pattern and "window"] * T * S
+
+
+def test_the_layer_chooses_chunks_by_what_they_need():
+    assert attend.chunk_size("auto", (1, 8, 8192, 8192), 1, 2**25) == 128
+    assert attend.chunk_size("auto", (1, 8, 8192, 8192), 64, 2**25) == 2
+    assert attend.chunk_size("auto", (None, 8, 256, 256), 1, 2**25) is None
+    assert attend.chunk_size("auto", (4, 8, None, 8192), 1, 2**25) is None
+    assert attend.chunk_size(None, (1, 8, 8192, 8192), 1, 2**25) is None
+    assert attend.chunk_size(7, (1, 8, 8192, 8192), 1, 2**25) == 7
+
+
+def test_no_array_of_all_pairs_is_made_by_chunks(monkeypatch):
+    _, layer = pair(8)
+    largest = []
+    scores = MultiHeadAttention.compute_scores
+
+    def watched(self, query, key, parameters):
+        found = scores(self, query, key, parameters)
+        largest.append(found.shape[2] * found.shape[3])
+        return found
+
+    monkeypatch.setattr(MultiHeadAttention, "compute_scores", watched)
+    layer(X, SOURCE)
+    assert largest and max(largest) == 8 * S
+
+
+def test_a_sight_of_some_queries_keeps_what_is_theirs():
+    seen = sight.of_lengths(T, S, causal=True, given=ops.convert_to_tensor(ALLOWED[:, None]))
+    seen = dataclasses.replace(seen, segments=tuple(map(ops.convert_to_tensor, SEGMENTS)))
+    whole, part = numpy(seen.mask()), numpy(seen.block(slice(5, 11), slice(3, 29)).mask())
+    np.testing.assert_array_equal(part, whole[:, :, 5:11, 3:29])
+    np.testing.assert_array_equal(numpy(seen.take([9, 2]).mask()), whole[:, :, [9, 2]])
