@@ -21,6 +21,8 @@ from keras_attn.sight import cut
 UNKNOWN_LENGTH_CHUNKS = 16
 #: Loops where what is seen depends on the position: more of them skip more, and take longer to compile.
 CAUSAL_LOOPS, PATTERN_LOOPS = 8, 32
+#: Bytes of scores that may be there at once, and of those of a chunk where they may not.
+PLAIN_ROOM, CHUNK_ROOM = 2**27, 2**25
 
 
 def by_chunks(look, query, key, value, bias, parameters, seen, size):
@@ -35,6 +37,25 @@ def by_chunks(look, query, key, value, bias, parameters, seen, size):
         parts = (query[:, :, queries], key[:, :, keys], value[:, :, keys], cut(bias, queries, keys))
         mixes.append(_loop(look, *parts, parameters, seen.block(queries, keys), size))
     return mixes[0] if len(mixes) == 1 else ops.concatenate(mixes, axis=2)
+
+
+def by_heads(look, query, key, value, bias, parameters, seen, size):
+    """As `by_chunks`, one head of the keys after the other, for a `look` to which all heads are alike.
+
+    With one head at a time a chunk has more queries in the same room, and so do the products of matrices.
+    """
+    groups = key.shape[1]
+
+    def by_group(x):
+        batch, heads, length, width = ops.shape(x)
+        return ops.moveaxis(ops.reshape(x, (batch, groups, heads // groups, length, width)), 1, 0)
+
+    def turn(tensors):
+        return by_chunks(look, *tensors, bias, parameters, seen, size)
+
+    mix = ops.moveaxis(ops.map(turn, [by_group(x) for x in (query, key, value)]), 0, 1)
+    batch, _, _, length, width = ops.shape(mix)
+    return ops.reshape(mix, (batch, query.shape[1], length, width))
 
 
 def _loops(length, size, seen):
@@ -112,7 +133,7 @@ def _chunk(look, query, key, value, bias, parameters, seen):
 def fused(query, key, value, causal, mask):
     """The mix of softmax(q·k / sqrt(d)) by the backend's own kernel; `mask` is None or `(B, 1, 1, S)`."""
     heads = query.shape[1]
-    key, value = (ops.repeat(x, heads // x.shape[1], axis=1) for x in (key, value))
+    key, value = (x if x.shape[1] == heads else ops.repeat(x, heads // x.shape[1], axis=1) for x in (key, value))
     swapped = (ops.swapaxes(x, 1, 2) for x in (query, key, value))
     mix = ops.swapaxes(ops.dot_product_attention(*swapped, mask=mask, is_causal=causal), 1, 2)
     if mask is None:
@@ -131,14 +152,14 @@ def grouped_matmul(x, shared):
     return ops.reshape(ops.matmul(folded, shared), (batch, heads, rows, shared.shape[-1] or ops.shape(shared)[-1]))
 
 
-def chunk_size(asked, shape, pair_cost, room):
+def chunk_size(asked, shape, pair_cost, turns=1):
     """How many queries at a time, None for all at once.
 
     Args:
         asked: "auto", None or a number: what the layer was told.
         shape: `(B, H, T, S)` as far as it is known.
         pair_cost: numbers that one pair of positions needs at a time.
-        room: bytes that a chunk may take.
+        turns: in how many turns the heads are taken.
     """
     batch, heads, queries, keys = shape
     if asked != "auto":
@@ -146,6 +167,6 @@ def chunk_size(asked, shape, pair_cost, room):
     if queries is None or keys is None:
         return None
     row = 4 * (batch or 1) * heads * keys * pair_cost
-    if row * queries <= room:
+    if row * queries <= PLAIN_ROOM:
         return None
-    return max(1, 2 ** int(math.log2(max(1, room // row))))
+    return 2 ** int(math.log2(max(1, CHUNK_ROOM * turns // row)))

@@ -26,8 +26,16 @@ STEPS = 20
 
 def softmax(scores, mask=None):
     """exp(z_i) / Σ_j exp(z_j)."""
-    z, allowed = _shifted(scores, mask)
-    return ops.cast(_softmax(z, allowed), scores.dtype)
+    # In as few passes as can be: on long inputs each pass over the scores costs as much as a product of matrices.
+    # An overflow to inf in half precision becomes a large number, so that differences stay numbers.
+    z = ops.clip(ops.cast(scores, "float32"), -1.5e38, 1.5e38)
+    z = z if mask is None else ops.where(mask, z, -3e38)
+    # Above what stands for "masked", so that a row of nothing else comes to zeros and not to ones.
+    largest = ops.maximum(ops.max(z, axis=-1, keepdims=True), -2e38)
+    e = ops.exp(z - ops.stop_gradient(largest))
+    total = ops.sum(e, axis=-1, keepdims=True)
+    total = total if mask is None else ops.where(total > 0.0, total, 1.0)
+    return ops.cast(e / total, scores.dtype)
 
 
 def sparsemax(scores, mask=None):

@@ -158,10 +158,22 @@ class Pairwise(Explicit):
         if seed is None and bias is None and self._can_fuse(query, key, seen):
             padding = None if seen.source_mask is None else masks.padding(seen.source_mask)
             return attend.fused(query, key, value, seen.causal, padding), weights
+        look, alike = self._pairs(seed), self._heads_are_alike(bias, seen, seed) and key.shape[1] > 1
         shape = (query.shape[0], self.heads, query.shape[2], key.shape[2])
-        size = attend.chunk_size(self.chunk_size, shape, self.pair_cost, self.chunk_room)
-        look = self._pairs(seed)
-        return (look(*tensors)[0] if size is None else attend.by_chunks(look, *tensors, size)), weights
+        size = attend.chunk_size(self.chunk_size, shape, self.pair_cost, key.shape[1] if alike else 1)
+        if size is None:
+            return look(*tensors)[0], weights
+        return (attend.by_heads if alike else attend.by_chunks)(look, *tensors, size), weights
+
+    def _heads_are_alike(self, bias, seen, seed):
+        """Whether one head by itself comes to what it is among the others."""
+        of_heads = (bias, seen.given)
+        return (
+            self.is_scaled_dot
+            and not self._normalizer.learned
+            and seed is None
+            and all(x is None or x.shape[1] == 1 for x in of_heads)
+        )
 
     def _pairs(self, seed):
         """What is done to a block of queries and keys: the mix, and the weights before dropout."""
@@ -248,7 +260,10 @@ class Pairwise(Explicit):
             "position": position + count,
         }
         cols = ops.arange(state["keys"].shape[2], dtype="int32")
-        seen = sight.Sight(rows, cols, source_mask=state["real"], causal=True, pattern=self.pattern)
+        # One query has no later key beside it but those not written: no mask of pairs, so that a kernel may serve.
+        alone = inputs.shape[1] == 1
+        source_mask = ops.logical_and(state["real"], cols <= rows) if alone else state["real"]
+        seen = sight.Sight(rows, cols, source_mask=source_mask, causal=not alone, pattern=self.pattern)
         mix, _ = self._look(self.project_query(inputs, rows), state["keys"], state["values"], None, seen, Asked())
         return masks.zero(ops.cast(self.merge(mix, inputs), inputs.dtype), mask), state
 
@@ -265,11 +280,6 @@ class Pairwise(Explicit):
         seen = sight.of_lengths(1, ops.shape(keys)[2], source_mask=prepared.get("mask"), pattern=self.pattern)
         mix, weights = self._look(self.project_query(query, seen.rows), keys, values, None, seen, asked)
         return self.merge(mix, query)[:, 0], weights[:, :, 0], state
-
-    @property
-    def chunk_room(self):
-        """Bytes that a chunk's scores may take."""
-        return 2**24
 
     def compute_mix(self, weights, value, query):
         """What weights `(B, H, T, S)` make of the values: `(B, T, D)`."""

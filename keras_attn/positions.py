@@ -6,10 +6,12 @@ some keys, of whichever part of the sequence is at hand. A position may be negat
 A spec is plain data: None, a name, or a dictionary `{"positions": name, **options}`; `get` makes a part of it.
 """
 
+import functools
 import math
 from dataclasses import asdict, dataclass, fields
 from typing import ClassVar
 
+import numpy as np
 from keras import ops
 
 from keras_attn.lookup import choose, flag, whole_number
@@ -263,14 +265,17 @@ def _angles(positions, frequencies):
     """
     positions = ops.expand_dims(ops.convert_to_tensor(positions, dtype="int32"), -1)
     q, r = ops.floor_divide(positions, 1024), ops.mod(positions, 1024)
-    turned = q * _parts_of_a_turn([1024.0 * f for f in frequencies]) + r * _parts_of_a_turn(frequencies)
+    coarse, fine = (_parts_of_a_turn(tuple(step * f for f in frequencies)) for step in (1024.0, 1.0))
+    turned = q * ops.convert_to_tensor(coarse) + r * ops.convert_to_tensor(fine)
     return ops.cast(turned, "float32") * (2.0 * math.pi / 2**32)
 
 
+@functools.lru_cache
 def _parts_of_a_turn(angles):
     """Angles in radians as whole numbers of 2^-32 turns, less whole turns, int32."""
     parts = (round(angle / (2.0 * math.pi) * 2**32) for angle in angles)
-    return ops.convert_to_tensor([(part + 2**31) % 2**32 - 2**31 for part in parts], dtype="int32")
+    # As an array: a list is slow to convert, at every step of decoding.
+    return np.array([(part + 2**31) % 2**32 - 2**31 for part in parts], dtype="int32")
 
 
 def _split(x, layout):

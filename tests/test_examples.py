@@ -30,6 +30,14 @@ def test_a_small_search_ends_with_a_verdict(tmp_path):
     assert (tmp_path / "out" / "report.html").exists()
 
 
+def test_what_learned_to_point_three_back_looks_three_back(tmp_path):
+    example = load("04_what_each_looks_at")
+    found = example.main({"multi-head, rotary": example.SPECS["multi-head, rotary"]}, epochs=3, out=tmp_path / "w.png")
+    weights, accuracy = found["multi-head, rotary"]
+    assert accuracy > 0.95 and max(w.diagonal(-example.BACK).mean() for w in weights) > 0.5
+    assert (tmp_path / "w.png").stat().st_size > 1000
+
+
 def test_every_example_is_run_here():
     text = Path(__file__).read_text()
     assert all(f'load("{path.stem}")' in text for path in EXAMPLES.glob("*.py"))

@@ -108,7 +108,7 @@ def read_causal(read, queries, *sources):
     return _linear_state.last(mix, ops.shape(queries)[2])
 
 
-def present(mask):
+def seen_by_some(mask):
     """`(B, S)`, the positions that some query may look at, from a mask that broadcasts to the weights; None: all.
 
     The others are as good as padding.
@@ -122,9 +122,9 @@ def keep_past(weights, mask):
     return ops.where(masks.combine(past, mask), weights, 0.0)
 
 
-def where_present(x, present, otherwise=0.0):
-    """`x` of `(B, H, S, d)` where positions are present `(B, S)`; None: all are."""
-    return x if present is None else ops.where(present[:, None, :, None], x, otherwise)
+def where_present(x, present):
+    """`x` of `(B, H, S, d)` with zeros where positions are not present `(B, S)`; None: all are."""
+    return x if present is None else ops.where(present[:, None, :, None], x, 0.0)
 
 
 def standardised(x, centre=True):

@@ -5,8 +5,8 @@ from keras_attn.explicit import _linear_state
 from keras_attn.explicit._state_attention import (
     StateAttention,
     keep_past,
-    present,
     read_causal,
+    seen_by_some,
     standardised,
     where_present,
 )
@@ -41,7 +41,7 @@ class DeltaRule(StateAttention):
         query_mask, value_mask, key_mask: boolean `(B, T)` and `(B, S)`, True for real positions.
         attention_mask: refused: a value that one query may not look at has changed what the next one sees.
         use_causal_mask: changes nothing. The last query stands at the last key.
-        return_attention_scores: whether to return the weights `(B, H, T, S)` too.
+        return_attention_scores: True for the weights `(B, H, T, S)` too; a list of positions for these queries'.
 
     Returns:
         The mix `(B, T, D)`.
@@ -82,7 +82,7 @@ class DeltaRule(StateAttention):
 
     def compute_weights(self, query, key, value, mask, query_mask=None, training=None):
         queries, keys = self._queries(query), self._keys(key)
-        beta, log_decay = (where_present(gate, present(mask)) for gate in self._gates(key))
+        beta, log_decay = (where_present(gate, seen_by_some(mask)) for gate in self._gates(key))
         between = _linear_state.decays(log_decay)
         # U = X V: what is added at each position, as sums of values.
         solved = _linear_state.solve_delta(keys, beta, between, beta * ops.eye(ops.shape(key)[1], dtype="float32"))

@@ -7,8 +7,8 @@ from keras_attn.explicit import _linear_state
 from keras_attn.explicit._state_attention import (
     StateAttention,
     keep_past,
-    present,
     read_causal,
+    seen_by_some,
     standardised,
     where_present,
 )
@@ -41,7 +41,7 @@ class GatedLinearAttention(StateAttention):
         query_mask, value_mask, key_mask: boolean `(B, T)` and `(B, S)`, True for real positions.
         attention_mask: boolean `(T, S)`, `(B, T, S)` or `(B, H, T, S)`, True where looking is allowed.
         use_causal_mask: changes nothing. The last query stands at the last key.
-        return_attention_scores: whether to return the weights `(B, H, T, S)` too.
+        return_attention_scores: True for the weights `(B, H, T, S)` too; a list of positions for these queries'.
 
     Returns:
         The mix `(B, T, D)`.
@@ -72,7 +72,7 @@ class GatedLinearAttention(StateAttention):
         # What is read of one-hot values is the weights. Written out they are sums over channels that do not factor:
         # an array of T times S times d numbers.
         one_hot = ops.eye(ops.shape(key)[1], dtype="float32")[None, None]
-        return self._as_weights(keep_past(self._read(query, key, one_hot, present(mask), True), mask))
+        return self._as_weights(keep_past(self._read(query, key, one_hot, seen_by_some(mask), True), mask))
 
     def _read(self, query, key, values, present, causal):
         log_decay = where_present(self._log_decay(key), present)

@@ -49,7 +49,7 @@ class LinearAttention(StateAttention):
         query_mask, value_mask, key_mask: boolean `(B, T)` and `(B, S)`, True for real positions.
         attention_mask: boolean `(T, S)`, `(B, T, S)` or `(B, H, T, S)`, True where looking is allowed.
         use_causal_mask: whether to forbid looking at later positions. The last query stands at the last key.
-        return_attention_scores: whether to return the weights `(B, H, T, S)` too.
+        return_attention_scores: True for the weights `(B, H, T, S)` too; a list of positions for these queries'.
 
     Returns:
         The mix `(B, T, D)`.

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.explicit import _linear_state
-from keras_attn.explicit._state_attention import StateAttention, keep_past, present, read_causal, standardised
+from keras_attn.explicit._state_attention import StateAttention, keep_past, read_causal, seen_by_some, standardised
 from keras_attn.lookup import flag
 from keras_attn.positions import rotary
 
@@ -33,7 +33,7 @@ class Retention(StateAttention):
         query_mask, value_mask, key_mask: boolean `(B, T)` and `(B, S)`, True for real positions.
         attention_mask: boolean `(T, S)`, `(B, T, S)` or `(B, H, T, S)`, True where looking is allowed.
         use_causal_mask: changes nothing. The last query stands at the last key.
-        return_attention_scores: whether to return the weights `(B, H, T, S)` too.
+        return_attention_scores: True for the weights `(B, H, T, S)` too; a list of positions for these queries'.
 
     Returns:
         The mix `(B, T, D)`.
@@ -64,7 +64,7 @@ class Retention(StateAttention):
         return ops.convert_to_tensor(logs, dtype="float32")
 
     def compute_weights(self, query, key, value, mask, query_mask=None, training=None):
-        places = _places(present(mask), key)
+        places = _places(seen_by_some(mask), key)
         queries, keys, ahead = self._turned(query, key, places)
         distance = ops.cast(ops.maximum(ahead[:, :, None] - places[:, None, :], 0), "float32")
         fading = ops.exp(distance[:, None] * self._log_decay()[:, None, None])

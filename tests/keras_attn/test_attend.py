@@ -114,12 +114,13 @@ def test_loops_cover_every_query_once_and_reach_all_they_may_see(causal, pattern
 
 
 def test_the_layer_chooses_chunks_by_what_they_need():
-    assert attend.chunk_size("auto", (1, 8, 8192, 8192), 1, 2**25) == 128
-    assert attend.chunk_size("auto", (1, 8, 8192, 8192), 64, 2**25) == 2
-    assert attend.chunk_size("auto", (None, 8, 256, 256), 1, 2**25) is None
-    assert attend.chunk_size("auto", (4, 8, None, 8192), 1, 2**25) is None
-    assert attend.chunk_size(None, (1, 8, 8192, 8192), 1, 2**25) is None
-    assert attend.chunk_size(7, (1, 8, 8192, 8192), 1, 2**25) == 7
+    assert attend.chunk_size("auto", (1, 8, 8192, 8192), 1) == 128
+    assert attend.chunk_size("auto", (1, 8, 8192, 8192), 1, turns=8) == 1024
+    assert attend.chunk_size("auto", (4, 1, 2048, 2048), 64) == 16
+    assert attend.chunk_size("auto", (None, 8, 256, 256), 1) is None
+    assert attend.chunk_size("auto", (4, 8, None, 8192), 1) is None
+    assert attend.chunk_size(None, (1, 8, 8192, 8192), 1) is None
+    assert attend.chunk_size(7, (1, 8, 8192, 8192), 1) == 7
 
 
 def test_no_array_of_all_pairs_is_made_by_chunks(monkeypatch):
