@@ -2,10 +2,10 @@
 
     KERAS_BACKEND=tensorflow python benchmarks/attention.py
 
-Forward and backward in float32, as a person trains: `model.compile("sgd", "mse")`, everything else as Keras has it, then
-`train_on_batch`. Both models of a case take turns; times are medians over the turns with the quickest and the slowest.
-Memory is how far the peak of a fresh process grows over what it was before the first step. The last table stands in
-`benchmarks/RESULTS.md`.
+Forward and backward in float32, as a person trains: `model.compile("sgd", "mse")`, everything else as Keras has it,
+then `train_on_batch`. Both models of a case take turns; times are medians over the turns with the quickest and the
+slowest. Memory is how far the peak of a fresh process grows over what it was before the first step. The last table
+stands in `benchmarks/RESULTS.md`.
 """
 
 import dataclasses

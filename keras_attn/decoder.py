@@ -164,9 +164,14 @@ class AttentionDecoder(keras.layers.Layer):
         return state
 
     def _cell_state(self, batch, given):
-        state = self.cell.get_initial_state(batch_size=batch) if given is None else given
+        state = self._zeros(batch) if given is None else given
         state = list(state) if keras.tree.is_nested(state) else [state]
         return keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), state)
+
+    def _zeros(self, batch):
+        if hasattr(self.cell, "get_initial_state"):
+            return self.cell.get_initial_state(batch_size=batch)
+        return keras.tree.map_structure(lambda width: ops.zeros((batch, width)), self.cell.state_size)
 
     def step(self, inputs, state, return_attention_scores=False):
         """One step: the output `(B, units)` for inputs `(B, D)`, and the next state.

@@ -121,6 +121,14 @@ class StochasticHardAttention(Cached):
         chosen = chances if isinstance(asked.weights, bool) else ops.take(chances, list(asked.weights), axis=2)
         return masks.zero(ops.matmul(used[:, 0], value), query_mask), chosen
 
+    def attend_step(self, query, prepared, state, seed=None):
+        if seed is not None and reinforce.is_recording():
+            raise ValueError(
+                f"Inside of a decoder's loop {type(self).__name__} {self.name!r} cannot tell a ReinforceModel what it "
+                "drew. Train it in another model: its gradient is then that of straight-through."
+            )
+        return super().attend_step(query, prepared, state, seed)
+
     def _drop_out(self, chances, seed):
         """The chances when some positions cannot be drawn; they sum to one again, or to zero if none is left."""
         if not self.dropout:

@@ -1,7 +1,7 @@
 """The contract of every mixer, clause by clause, for every name in the table and some telling options.
 
-Every name keeps every clause on every backend. The options keep every clause on torch, which compiles nothing, and on the
-others those clauses in which options differ most.
+Every name keeps every clause on every backend. The options keep every clause on torch, which compiles little, and on
+the others those clauses in which options differ most.
 """
 
 import keras

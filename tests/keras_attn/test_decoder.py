@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import AttentionDecoder, decoding, mixers
+from keras_attn import AttentionDecoder, decoding, mixers, reinforce
 from tests.autodiff import gradient
 
 B, T, S, D, DM, U, WIDTH = 2, 5, 7, 3, 4, 11, 6
@@ -211,6 +211,25 @@ def test_several_mechanisms_look_each_for_itself_and_their_contexts_stand_side_b
     close(numpy(outputs)[:, 0], decoder.cell(entering, [np.zeros((B, WIDTH), "float32")])[0])
 
 
+class Leaky(keras.layers.Layer):
+    """The least that Keras takes for a cell."""
+
+    state_size = WIDTH
+
+    def call(self, inputs, states):
+        state = 0.5 * states[0] + ops.mean(inputs, axis=-1, keepdims=True)
+        return state, [state]
+
+
+@pytest.mark.parametrize("order", ["luong", "bahdanau"])
+def test_any_cell_will_do(order):
+    decoder, inputs, memory = built(cell=Leaky(), order=order), normal(B, T, D), normal(B, S, DM, seed=1)
+    state = decoder.initial_state(memory)
+    first, state = decoder.step(ops.convert_to_tensor(inputs[:, 0]), state)
+    second, _ = decoder.step(ops.convert_to_tensor(inputs[:, 1]), state)
+    close(ops.stack([first, second], axis=1), numpy(decoder(inputs, memory))[:, :2])
+
+
 def test_stacked_cells_ask_with_the_state_of_the_last_one():
     cells = keras.layers.StackedRNNCells([keras.layers.LSTMCell(5), keras.layers.LSTMCell(WIDTH)])
     decoder = built(cell=cells, order="bahdanau")
@@ -358,6 +377,12 @@ def test_beams_that_go_on_are_those_hypotheses_from_scratch():
     actual, _ = decoder.step(ops.convert_to_tensor(inputs[:, 3]), decoding.reorder(state, rows))
     hypotheses = np.concatenate([inputs[rows, :3], inputs[:, 3:4]], axis=1)
     close(actual, numpy(decoder(hypotheses, np.repeat(memory, 3, axis=0)))[:, 3])
+
+
+def test_draws_inside_of_a_loop_cannot_be_rewarded():
+    decoder = built("stochastic_hard")
+    with reinforce.recording(), pytest.raises(ValueError, match="cannot tell a ReinforceModel"):
+        decoder(normal(B, T, D), normal(B, S, DM), training=True)
 
 
 @pytest.mark.parametrize(
