@@ -28,6 +28,7 @@ FLOORS = {
     "regularizers": ABOVE_PARTS,
     "mixer": ABOVE_PARTS - {"mixer"},
     "pairwise": ABOVE_PARTS - {"mixer", "pairwise"},
+    "cached": ABOVE_PARTS - {"mixer"},
     "explicit": {"memory", "implicit", "mixers"},
     "memory": {"implicit", "mixers"},
     "implicit": {"explicit", "memory", "mixers"},

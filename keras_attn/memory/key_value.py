@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_attn import masks, normalizers, scores
 from keras_attn.cached import Cached
-from keras_attn.lookup import whole_number
+from keras_attn.lookup import plain, whole_number
 from keras_attn.mixer import Asked
 
 
@@ -18,7 +18,7 @@ class KeyValueMemory(Cached):
     Args:
         slots: number of learned rows, at least 0 (0: only what the sequence says).
         hops: how often the memory is read, at least 1.
-        normalizer: how scores become weights: "softmax", "sparsemax", "entmax15" or "hard".
+        normalizer: how scores become weights, of `keras_attn.normalizers` one that learns and draws nothing.
         dropout: share of the weights dropped in training when the output is read, in [0, 1).
         seed: an integer that makes the dropout repeatable.
 
@@ -49,8 +49,17 @@ class KeyValueMemory(Cached):
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         self.normalizer = normalizer
         self._normalize = normalizers.get(normalizer)
+        if self._normalize.learned or self._normalize.uses_noise:
+            raise ValueError(
+                "The hops of a memory share a normalizer that learns nothing and draws nothing. "
+                f"Received: normalizer={normalizer!r}"
+            )
         self.slots = whole_number("slots", slots, least=0)
         self.hops = whole_number("hops", hops)
+
+    @property
+    def weights_are(self):
+        return "distribution" if self._normalize.sums_to_one else "nonnegative"
 
     @property
     def extra_keys(self):
@@ -136,4 +145,4 @@ class KeyValueMemory(Cached):
         return batch, self.hops, queries, sources
 
     def get_config(self):
-        return {**super().get_config(), "normalizer": self.normalizer, "slots": self.slots, "hops": self.hops}
+        return {**super().get_config(), "normalizer": plain(self.normalizer), "slots": self.slots, "hops": self.hops}
