@@ -161,7 +161,8 @@ def chunk_size(asked, shape, pair_cost, turns=1):
         pair_cost: numbers that one pair of positions needs at a time.
         turns: in how many turns the heads are taken.
     """
-    batch, heads, queries, keys = shape
+    # While jax finds out shapes, an unknown size is a symbol, of which nothing can be asked.
+    batch, heads, queries, keys = (size if isinstance(size, int) else None for size in shape)
     if asked != "auto":
         return asked if asked is None or queries is None or asked < queries else None
     if queries is None or keys is None:

@@ -123,6 +123,22 @@ def test_the_layer_chooses_chunks_by_what_they_need():
     assert attend.chunk_size(7, (1, 8, 8192, 8192), 1) == 7
 
 
+@pytest.mark.parametrize("size", ["auto", 3])
+def test_shapes_are_inferred_through_a_layer_around_it(size):
+    class Around(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.attention = MultiHeadAttention(2, chunk_size=size)
+
+        def build(self, shape):
+            self.attention.build(shape)
+
+        def call(self, inputs):
+            return self.attention(inputs, use_causal_mask=True)
+
+    assert Around()(keras.Input((None if size == "auto" else T, D))).shape[-1] == D
+
+
 def test_no_array_of_all_pairs_is_made_by_chunks(monkeypatch):
     _, layer = pair(8)
     largest = []
