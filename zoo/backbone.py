@@ -5,6 +5,7 @@ import keras_hub
 from keras import ops
 
 from keras_attn import masks, mixers
+from keras_attn.lookup import plain
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -222,12 +223,3 @@ def _check_mixer(spec, causal, length):
 def as_list(mixer):
     """The argument `mixer`, a name, a spec or a list of them, as a list."""
     return list(mixer) if isinstance(mixer, (list, tuple)) else [mixer]
-
-
-def plain(data):
-    """Specs as they were given: Keras wraps the lists and dicts that are set as attributes of a layer."""
-    if isinstance(data, dict):
-        return {key: plain(value) for key, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [plain(value) for value in data]
-    return data

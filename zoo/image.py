@@ -3,7 +3,8 @@
 import keras
 import keras_hub
 
-from zoo.backbone import check_stack, plain, stack
+from keras_attn.lookup import plain
+from zoo.backbone import check_stack, stack
 
 STEMS = ("patches", "convolution")
 
