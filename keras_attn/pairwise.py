@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attn import attend, masks, noise, normalizers, patterns, sight
+from keras_attn import attend, flash, masks, noise, normalizers, patterns, sight
 from keras_attn.lookup import plain, whole_number
 from keras_attn.mixer import Asked, Explicit, zero_padding
 
@@ -30,8 +30,6 @@ class Pairwise(Explicit):
 
     #: Numbers that a pair of positions needs while its score is computed.
     pair_cost = 1
-    #: Whether the score is q·k / sqrt(d) and nothing else, so that a backend's own kernel may serve.
-    is_scaled_dot = False
     can_step = True
 
     def __init__(self, normalizer="softmax", dropout=0.0, seed=None, chunk_size="auto", **kwargs):
@@ -59,6 +57,12 @@ class Pairwise(Explicit):
     def compute_scores(self, query, key, parameters):
         """Scores `(B, H, t, s)` of a block, larger for a better match."""
         raise NotImplementedError(f"{type(self).__name__} must say how it scores: define `compute_scores`.")
+
+    def as_dot_product(self, query, key, parameters):
+        """Vectors `(B, H, t, d)` and `(B, H or a divisor, s, d)` whose dot products are the whole scores; or None.
+
+        Where there are such, quicker ways to the softmax's mix may serve.
+        """
 
     def position_bias(self, rows, cols, parameters):
         """What the positions `(t,)` and `(s,)` add to the scores, `(H, t, s)`, or None."""
@@ -155,25 +159,25 @@ class Pairwise(Explicit):
         if asked.weights is True:
             return self._pairs(seed)(*tensors)
         weights = self._weights_of(asked.weights, *tensors) if asked.weights else None
-        if seed is None and bias is None and self._can_fuse(query, key, seen):
+        vectors = None if seed is not None else self._softmax_of_dots(query, key, bias, parameters, seen)
+        if vectors and self._can_fuse(query, key, seen):
             padding = None if seen.source_mask is None else masks.padding(seen.source_mask)
-            return attend.fused(query, key, value, seen.causal, padding), weights
-        look, alike = self._pairs(seed), self._heads_are_alike(bias, seen, seed) and key.shape[1] > 1
+            return attend.fused(*vectors, value, seen.causal, padding), weights
         shape = (query.shape[0], self.heads, query.shape[2], key.shape[2])
-        size = attend.chunk_size(self.chunk_size, shape, self.pair_cost, key.shape[1] if alike else 1)
-        if size is None:
-            return look(*tensors)[0], weights
-        return (attend.by_heads if alike else attend.by_chunks)(look, *tensors, size), weights
+        if not vectors:
+            size = attend.chunk_size(self.chunk_size, shape, self.pair_cost)
+            look = self._pairs(seed)
+            return look(*tensors)[0] if size is None else attend.by_chunks(look, *tensors, size), weights
+        room = flash.ROOM // 2 if seen.pattern.spec else flash.ROOM
+        size = attend.chunk_size(self.chunk_size, shape, 1, self.heads // key.shape[1], room)
+        return self._pairs(None)(*tensors)[0] if size is None else flash.attend(*vectors, value, seen, size), weights
 
-    def _heads_are_alike(self, bias, seen, seed):
-        """Whether one head by itself comes to what it is among the others."""
-        of_heads = (bias, seen.given)
-        return (
-            self.is_scaled_dot
-            and not self._normalizer.learned
-            and seed is None
-            and all(x is None or x.shape[1] == 1 for x in of_heads)
-        )
+    def _softmax_of_dots(self, query, key, bias, parameters, seen):
+        """Vectors of whose dot products the weights are the softmax, with the same mask for all heads; or None."""
+        is_softmax = self._normalizer.function is normalizers.softmax
+        if not is_softmax or bias is not None or (seen.given is not None and seen.given.shape[1] != 1):
+            return None
+        return self.as_dot_product(query, key, parameters)
 
     def _pairs(self, seed):
         """What is done to a block of queries and keys: the mix, and the weights before dropout."""
@@ -204,15 +208,14 @@ class Pairwise(Explicit):
 
     def _can_fuse(self, query, key, seen):
         """Whether the backend has a kernel of its own that computes exactly this."""
-        if not self.is_scaled_dot or self.chunk_size != "auto" or keras.config.backend() != "torch":
+        if self.chunk_size != "auto" or keras.config.backend() != "torch":
             return False
-        plain_softmax = self._normalizer.function is normalizers.softmax
         if seen.causal:
             # The kernel puts the first query at the first key.
-            return plain_softmax and seen.is_open and seen.first_row == 0
+            return seen.is_open and seen.first_row == 0
         only_padding = seen.pattern.spec is None and seen.segments is None and seen.given is None
         # In half precision the kernel's number for "masked" is not far enough below large scores.
-        return plain_softmax and only_padding and (seen.is_open or self.compute_dtype == "float32")
+        return only_padding and (seen.is_open or self.compute_dtype == "float32")
 
     def initial_state(self, batch_size, max_length=None):
         """A cache for `max_length` positions, all of it empty.

@@ -14,9 +14,7 @@ def dot(query, key):
 
 def scaled_dot(query, key):
     """q·k / sqrt(d) (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, eq. 1)."""
-    # The query is scaled, not the product: in float16 the product may overflow first.
-    scale = float(query.shape[-1]) ** -0.5
-    return dot(query * ops.cast(scale, query.dtype), key)
+    return dot(scaled(query), key)
 
 
 def general(query, key, kernel):
@@ -46,6 +44,11 @@ def additive(query, key, scale=None):
     # (..., T, 1, d) + (..., 1, S, d) -> (..., T, S, d)
     hidden = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
     return ops.sum(hidden if scale is None else hidden * scale, axis=-1)
+
+
+def scaled(query):
+    """The query over sqrt(d): the query and not the product, which in float16 may overflow first."""
+    return query * ops.cast(float(query.shape[-1]) ** -0.5, query.dtype)
 
 
 def unit(x, axis=-1):

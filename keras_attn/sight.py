@@ -90,6 +90,24 @@ class Sight:
             first_query=first_query,
         )
 
+    def window(self, start, width):
+        """The sight on `width` keys from an index `start` that may be a tensor."""
+
+        def part(x, axis):
+            if x is None or x.shape[axis] == 1:
+                return x
+            starts = [start if at == axis else 0 for at in range(len(x.shape))]
+            return ops.slice(x, starts, [width if at == axis else size for at, size in enumerate(ops.shape(x))])
+
+        return dataclasses.replace(
+            self,
+            cols=part(self.cols, 0),
+            source_mask=part(self.source_mask, 1),
+            segments=None if self.segments is None else (self.segments[0], part(self.segments[1], 1)),
+            given=part(self.given, 3),
+            first_key=self.first_key + start,
+        )
+
     def take(self, queries):
         """The sight of chosen queries, given by their indices."""
         index = ops.convert_to_tensor(queries, dtype="int32")

@@ -229,11 +229,6 @@ class MultiHeadAttention(Pairwise):
     def weights_are(self):
         return "signed" if self.talking_heads else super().weights_are
 
-    @property
-    def is_scaled_dot(self):
-        extras = self.soft_cap or self.talking_heads or self._positions.has_bias
-        return self.score == "scaled_dot" and not extras
-
     def project_query(self, query, rows):
         return self._positions.rotate(_heads_first(self._query_dense(self._positions.embed(query, rows))), rows)
 
@@ -250,15 +245,19 @@ class MultiHeadAttention(Pairwise):
         return {**super().score_parameters(), **{name: ops.convert_to_tensor(weight) for name, weight in own.items()}}
 
     def compute_scores(self, query, key, parameters):
-        key = ops.swapaxes(key, -1, -2)
-        if self.score == "cosine":
-            strength = ops.exp(parameters["log_strength"])[:, None, None]
-            found = strength * attend.grouped_matmul(scores.unit(query), scores.unit(key, axis=-2))
-        else:
-            # The query is scaled, not the product: in float16 the product may overflow first.
-            scale = ops.cast(float(query.shape[-1]) ** -0.5, query.dtype)
-            found = attend.grouped_matmul(query * scale, key)
+        query, key = self._vectors(query, key, parameters)
+        found = attend.grouped_matmul(query, ops.swapaxes(key, -1, -2))
         return found if self.soft_cap is None else self.soft_cap * ops.tanh(found / self.soft_cap)
+
+    def _vectors(self, query, key, parameters):
+        if self.score == "cosine":
+            strength = ops.cast(ops.exp(parameters["log_strength"])[:, None, None], query.dtype)
+            return strength * scores.unit(query), scores.unit(key)
+        return scores.scaled(query), key
+
+    def as_dot_product(self, query, key, parameters):
+        extras = self.soft_cap or self.talking_heads or self._positions.has_bias
+        return None if extras else self._vectors(query, key, parameters)
 
     def position_bias(self, rows, cols, parameters):
         learned = tuple(parameters[name] for name in self._learned_positions)

@@ -54,10 +54,6 @@ class MultiplicativeAttention(Pairwise):
         super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
         self.score = choose("score", score, SCORES)
 
-    @property
-    def is_scaled_dot(self):
-        return self.score == "scaled_dot"
-
     def build_weights(self, query_shape, value_shape, key_shape):
         if self.score == "general":
             self.kernel = self.add_weight(name="kernel", shape=(query_shape[-1], key_shape[-1]))
@@ -79,10 +75,17 @@ class MultiplicativeAttention(Pairwise):
         return ops.expand_dims(ops.matmul(query, self.kernel) if self.score == "general" else query, 1)
 
     def compute_scores(self, query, key, parameters):
+        if self.score == "l2":
+            return scores.l2(query, key)
+        return scores.dot(*self.as_dot_product(query, key, parameters))
+
+    def as_dot_product(self, query, key, parameters):
+        if self.score == "l2":
+            return None
         if self.score == "cosine":
-            return scores.cosine(query, key, parameters["strength"])
+            return parameters["strength"] * scores.unit(query), scores.unit(key)
         # For "general" the query has been through the kernel.
-        return {"scaled_dot": scores.scaled_dot, "l2": scores.l2}.get(self.score, scores.dot)(query, key)
+        return scores.scaled(query) if self.score == "scaled_dot" else query, key
 
     def get_config(self):
         return {**super().get_config(), "score": self.score}

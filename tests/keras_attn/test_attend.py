@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import AdditiveAttention, MultiHeadAttention, attend, patterns, sight
+from keras_attn import AdditiveAttention, MultiHeadAttention, attend, flash, patterns, sight, turns
 from tests.autodiff import gradient
 
 B, T, S, D = 2, 37, 41, 12
@@ -102,20 +102,25 @@ def test_weights_of_chosen_queries_see_what_those_queries_see():
 def test_loops_cover_every_query_once_and_reach_all_they_may_see(causal, pattern):
     seen = sight.of_lengths(T, S, causal=causal, pattern=patterns.get(pattern))
     allowed = np.broadcast_to(True if seen.mask() is None else numpy(seen.mask())[0, 0], (T, S))
-    loops = attend._loops(T, 2, seen)
-    assert [first for first, _ in loops] == [0] + [last for _, last in loops[:-1]] and loops[-1][1] == T
+    loops = turns.loops(T, 2, seen)
+    assert [loop.queries.start for loop in loops] == [0] + [loop.queries.stop for loop in loops[:-1]]
+    assert loops[-1].queries.stop == T
     looked_at = 0
-    for first, last in loops:
-        low, high = seen.reach(first, last)
-        assert not allowed[first:last, :low].any() and not allowed[first:last, high:].any()
-        looked_at += (last - first) * (high - low)
-    share = {(False, None): 1.0, (True, None): 0.64, (False, "window"): 0.2, (True, "window"): 0.15}
+    for loop in loops:
+        firsts = range(loop.queries.start, loop.queries.stop, 2)
+        for turn, first in enumerate(firsts):
+            low = loop.keys.start if loop.starts is None else loop.starts[turn]
+            high = loop.keys.stop if loop.starts is None else low + loop.width
+            last = min(first + 2, loop.queries.stop)
+            assert not allowed[first:last, :low].any() and not allowed[first:last, high:].any()
+            looked_at += (last - first) * (high - low)
+    share = {(False, None): 1.0, (True, None): 0.64, (False, "window"): 0.16, (True, "window"): 0.12}
     assert looked_at <= share[causal, pattern and "window"] * T * S
 
 
 def test_the_layer_chooses_chunks_by_what_they_need():
     assert attend.chunk_size("auto", (1, 8, 8192, 8192), 1) == 128
-    assert attend.chunk_size("auto", (1, 8, 8192, 8192), 1, turns=8) == 1024
+    assert attend.chunk_size("auto", (1, 8, 8192, 8192), 1, 1, flash.ROOM) == 256
     assert attend.chunk_size("auto", (4, 1, 2048, 2048), 64) == 16
     assert attend.chunk_size("auto", (None, 8, 256, 256), 1) is None
     assert attend.chunk_size("auto", (4, 8, None, 8192), 1) is None
@@ -139,17 +144,19 @@ def test_shapes_are_inferred_through_a_layer_around_it(size):
     assert Around()(keras.Input((None if size == "auto" else T, D))).shape[-1] == D
 
 
-def test_no_array_of_all_pairs_is_made_by_chunks(monkeypatch):
-    _, layer = pair(8)
+@pytest.mark.parametrize("normalizer", ["softmax", "sparsemax"])
+def test_no_array_of_all_pairs_is_made_by_chunks(normalizer, monkeypatch):
+    _, layer = pair(8, normalizer=normalizer)
     largest = []
-    scores = MultiHeadAttention.compute_scores
+    products = {"softmax": (flash, "_product"), "sparsemax": (MultiHeadAttention, "compute_scores")}[normalizer]
+    original = getattr(*products)
 
-    def watched(self, query, key, parameters):
-        found = scores(self, query, key, parameters)
+    def watched(*args):
+        found = original(*args)
         largest.append(found.shape[2] * found.shape[3])
         return found
 
-    monkeypatch.setattr(MultiHeadAttention, "compute_scores", watched)
+    monkeypatch.setattr(*products, watched)
     layer(X, SOURCE)
     assert largest and max(largest) == 8 * S
 

@@ -1,0 +1,169 @@
+"""softmax(q·k) and the mix it makes, a few queries at a time, with a gradient of its own.
+
+Automatic differentiation would write some six arrays of all pairs of a turn, and multiply matrices in an order in which
+a product with a narrow result is several times slower than its mirror image. Here keys and values stand as columns,
+`(B, H, d, S)`, so that every product has a wide result, and what a row needs to be computed again is kept: its largest
+score and one over its sum.
+
+In float32 the subtraction of one number per row rides on a product of matrices: the number is one more column of the
+queries, and the keys have a row of ones. So does the sum over a row.
+
+Reference: Dao, 2023, https://arxiv.org/abs/2307.08691, algorithms 1 and 2, with whole rows for tiles.
+"""
+
+import keras
+from keras import ops
+
+from keras_attn import turns
+from keras_attn.attend import folded, grouped_matmul
+
+#: Bytes of the scores of one turn: more of them do not stay in the cache.
+ROOM = 2**23
+# Below every score, and what stands for the largest score of a row with none.
+MASKED, LOWEST = -3e38, -2e38
+
+
+def attend(query, key, value, seen, size):
+    """The mix `(B, H, T, dv)` of softmax(q·k), `size` queries at a turn.
+
+    Args:
+        query: `(B, H, T, d)`.
+        key: `(B, H or a divisor, S, d)`.
+        value: `(B, H or a divisor, S, dv)`.
+        seen: a `Sight`; what it forbids is the same for all heads.
+        size: how many queries a turn has, at least 1.
+    """
+    loops = turns.loops(query.shape[2], size, seen)
+
+    def over_heads(function, tensors, places):
+        # Narrow turns are small enough with all heads.
+        return function(*tensors) if loops[0].starts else turns.over_heads(function, tensors, places)
+
+    @ops.custom_gradient
+    def exact(query, key, value):
+        row = ops.zeros((*ops.shape(query)[:3], 1), dtype="float32")
+        mix = ops.zeros((*ops.shape(query)[:3], value.shape[2]), dtype=query.dtype)
+        found = over_heads(lambda *parts: _mix(loops, *parts), (query, key, value), (mix, row, row))
+
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            tensors, places = (upstream, *found, query, key, value), map(ops.zeros_like, (query, key, value))
+            return over_heads(lambda *parts: _gradient(loops, *parts), tensors, places)
+
+        return found[0], gradient
+
+    # The columns are made outside: autodiff turns their gradients back.
+    return exact(query, ops.swapaxes(key, -1, -2), ops.swapaxes(value, -1, -2))
+
+
+def _mix(loops, query, key, value):
+    """The mix, and of each row the largest score and one over the sum, `(B, H, T, 1)`."""
+    width, rides = value.shape[2], _rides(query)
+    value = ops.swapaxes(_with_ones(value) if rides else value, -1, -2)
+
+    def turn(carry, parts, query):
+        scores = [_masked(_product(query, part.of(key, 3)), part) for part in parts]
+        largest = LOWEST
+        for x in scores:
+            largest = ops.maximum(ops.max(x, axis=-1, keepdims=True), largest)
+        e = [ops.exp(x - largest) for x in scores]
+        mix = _sum([_product(ops.cast(x, value.dtype), part.of(value, 2)) for x, part in zip(e, parts)])
+        total = mix[..., width:] if rides else _sum([ops.sum(x, axis=-1, keepdims=True) for x in e])
+        share = ops.where(total > 0.0, 1.0 / ops.maximum(total, 1.0), 0.0)
+        return carry, (ops.cast(mix[..., :width] * share, query.dtype), largest, share)
+
+    outputs = ((width, query.dtype), (1, "float32"), (1, "float32"))
+    found = [
+        _nothing(loop, query, outputs) if loop.is_blind else loop.gather(turn, (query,), (), outputs)[1]
+        for loop in loops
+    ]
+    return tuple(_joined(x, 2) for x in zip(*found))
+
+
+def _nothing(loop, query, outputs):
+    shape = (*ops.shape(query)[:2], loop.queries.stop - loop.queries.start)
+    return tuple(ops.zeros((*shape, width), dtype=dtype) for width, dtype in outputs)
+
+
+def _gradient(loops, upstream, mix, largest, share, query, key, value):
+    """The gradients of query, key and value."""
+    rides, dtype, widths = _rides(query), query.dtype, (key.shape[2], value.shape[2])
+    # What a row's slopes have in common: Σ_s w_s dw_s = upstream · mix.
+    common = ops.sum(ops.cast(upstream, "float32") * ops.cast(mix, "float32"), axis=-1, keepdims=True)
+    rows_of_key, length = ops.swapaxes(key, -1, -2), ops.shape(key)[3]
+    if rides:
+        # One over the sum goes to what has few columns, not to the weights.
+        upstream, common = upstream * share, common * share
+        query, upstream = (ops.concatenate([x, -row], axis=3) for x, row in ((query, largest), (upstream, common)))
+        key, value = _with_ones(key), _with_ones(value)
+
+    def turn(carry, parts, query, upstream, largest, common, share):
+        of_query, of_keys = [], []
+        bare = [x[..., :width] for x, width in zip((query, upstream), widths)]
+        for part in parts:
+            scores, slopes = _product(query, part.of(key, 3)), _product(upstream, part.of(value, 3))
+            if not rides:
+                scores, slopes = scores - largest, (slopes - common) * share
+            weights = ops.exp(_masked(scores, part))
+            slopes = ops.cast(weights * slopes, dtype)
+            weights = ops.cast(weights if rides else weights * share, dtype)
+            of_query.append(_product(slopes, part.of(rows_of_key, 2)))
+            of_keys.append([_pooled(x, y, key.shape[1]) for x, y in zip(bare, (slopes, weights))])
+        carry = tuple(turns.added(x, parts, new) for x, new in zip(carry, zip(*of_keys)))
+        return carry, (ops.cast(_sum(of_query), dtype),)
+
+    rows = (query, upstream, largest, common, share)
+    of_query, of_keys = [], [0.0, 0.0]
+    for loop in loops:
+        if loop.is_blind:
+            of_query.append(ops.zeros_like(query[:, :, loop.queries, : widths[0]], dtype=dtype))
+            continue
+        nothing = tuple(
+            ops.zeros_like(x[:, :, :width, loop.keys], dtype="float32") for x, width in zip((key, value), widths)
+        )
+        found, (new,) = loop.gather(turn, rows, nothing, ((widths[0], dtype),))
+        of_query.append(new)
+        of_keys = [x + _spread(new, loop.keys, length) for x, new in zip(of_keys, found)]
+    return _joined(of_query, 2), *(ops.cast(x, dtype) for x in of_keys)
+
+
+def _rides(query):
+    """Whether numbers of rows may be columns: not where a column has few digits."""
+    return keras.backend.standardize_dtype(query.dtype) == "float32"
+
+
+def _with_ones(columns):
+    return ops.concatenate([columns, ops.ones_like(columns[:, :, :1])], axis=2)
+
+
+def _product(x, shared):
+    """As `grouped_matmul`, in float32."""
+    product = grouped_matmul(x, shared)
+    if keras.backend.standardize_dtype(product.dtype) == "float32":
+        return product
+    # An overflow to inf in half precision becomes a large number, so that differences stay numbers.
+    return ops.clip(ops.cast(product, "float32"), -1.5e38, 1.5e38)
+
+
+def _masked(scores, part):
+    return scores if part.allowed is None else ops.where(part.allowed, scores, MASKED)
+
+
+def _pooled(x, y, groups):
+    """Σ_t x_t y_t' `(B, G, a, b)` of `(B, H, t, a)` and `(B, H, t, b)`, over the heads that share one of G."""
+    x, y = folded(x, groups), folded(y, groups)
+    return ops.cast(ops.matmul(ops.swapaxes(x, -1, -2), y), "float32")
+
+
+def _spread(x, keys, length):
+    """`x`, which belongs to some columns, with zeros for the others."""
+    before, after = keys.start or 0, 0 if keys.stop is None else length - keys.stop
+    return ops.pad(x, ((0, 0), (0, 0), (0, 0), (before, after))) if before or after else x
+
+
+def _sum(parts):
+    return parts[0] if len(parts) == 1 else sum(parts[1:], parts[0])
+
+
+def _joined(parts, axis):
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=axis)
