@@ -58,6 +58,10 @@ class Pairwise(Explicit):
         """Scores `(B, H, t, s)` of a block, larger for a better match."""
         raise NotImplementedError(f"{type(self).__name__} must say how it scores: define `compute_scores`.")
 
+    def compute_chunk_scores(self, query, key, parameters):
+        """The same scores where a chunk is at hand; a layer may have a way to them that only costs less there."""
+        return self.compute_scores(query, key, parameters)
+
     def as_dot_product(self, query, key, parameters):
         """Vectors `(B, H, t, d)` and `(B, H or a divisor, s, d)` whose dot products are the whole scores; or None.
 
@@ -166,8 +170,9 @@ class Pairwise(Explicit):
         shape = (query.shape[0], self.heads, query.shape[2], key.shape[2])
         if not vectors:
             size = attend.chunk_size(self.chunk_size, shape, self.pair_cost)
-            look = self._pairs(seed)
-            return look(*tensors)[0] if size is None else attend.by_chunks(look, *tensors, size), weights
+            if size is None:
+                return self._pairs(seed)(*tensors)[0], weights
+            return attend.by_chunks(self._pairs(seed, self.compute_chunk_scores), *tensors, size), weights
         room = flash.ROOM // 2 if seen.pattern.spec else flash.ROOM
         size = attend.chunk_size(self.chunk_size, shape, 1, self.heads // key.shape[1], room)
         return self._pairs(None)(*tensors)[0] if size is None else flash.attend(*vectors, value, seen, size), weights
@@ -179,11 +184,12 @@ class Pairwise(Explicit):
             return None
         return self.as_dot_product(query, key, parameters)
 
-    def _pairs(self, seed):
+    def _pairs(self, seed, compute_scores=None):
         """What is done to a block of queries and keys: the mix, and the weights before dropout."""
+        compute_scores = compute_scores or self.compute_scores
 
         def look(query, key, value, bias, parameters, seen):
-            scores = self.compute_scores(query, key, parameters)
+            scores = compute_scores(query, key, parameters)
             for more in (self.position_bias(seen.rows, seen.cols, parameters), bias):
                 scores = scores if more is None else scores + ops.cast(more, scores.dtype)
             scores = self.adjust_scores(scores, parameters)

@@ -121,5 +121,8 @@ class AdditiveAttention(Pairwise):
     def compute_scores(self, query, key, parameters):
         return scores.additive(query, key, parameters.get("scale"))
 
+    def compute_chunk_scores(self, query, key, parameters):
+        return scores.lean_additive(query, key, parameters.get("scale"))
+
     def get_config(self):
         return {**super().get_config(), "units": self.units, "use_scale": self.use_scale, "score": self.score}

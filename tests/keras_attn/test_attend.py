@@ -89,6 +89,21 @@ def test_a_training_step_is_the_same_by_chunks():
         np.testing.assert_allclose(by_chunks, plain, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"use_scale": False}, {"units": 7, "score": "concat"}], ids=str)
+def test_additive_scores_have_the_same_gradients_by_chunks(options):
+    plain, by_chunks = (AdditiveAttention(chunk_size=size, **options) for size in (None, 8))
+    for layer in (plain, by_chunks):
+        layer.build((B, T, D), (B, S, D))
+    by_chunks.set_weights(plain.get_weights())
+
+    def loss(layer, x, which):
+        return ops.sum(ops.square(layer(*(x if at == which else y for at, y in enumerate((X, SOURCE))))))
+
+    for which, x in enumerate((X, SOURCE)):
+        slopes = [gradient(lambda x, f=f, at=which: loss(f, x, at), x) for f in (plain, by_chunks)]
+        np.testing.assert_allclose(*slopes, atol=1e-5 * np.abs(slopes[0]).max())
+
+
 def test_weights_of_chosen_queries_see_what_those_queries_see():
     _, layer = pair(8, sliding_window=9)
     call = {"use_causal_mask": True, "attention_bias": BIAS, "attention_mask": ALLOWED, "segment_ids": SEGMENTS}
