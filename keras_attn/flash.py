@@ -16,6 +16,7 @@ from keras import ops
 
 from keras_attn import turns
 from keras_attn.attend import folded, grouped_matmul
+from keras_attn.first_order import first_order_only
 
 #: Bytes of the scores of one turn: more of them do not stay in the cache.
 ROOM = 2**23
@@ -46,9 +47,10 @@ def attend(query, key, value, seen, size):
         found = over_heads(lambda *parts: _mix(loops, *parts), (query, key, value), (mix, row, row))
 
         def gradient(*args, upstream=None):
-            upstream = args[0] if upstream is None else upstream
-            tensors, places = (upstream, *found, query, key, value), map(ops.zeros_like, (query, key, value))
-            return over_heads(lambda *parts: _gradient(loops, *parts), tensors, places)
+            upstream, inputs = args[0] if upstream is None else upstream, (query, key, value)
+            places = map(ops.zeros_like, inputs)
+            slopes = over_heads(lambda *parts: _gradient(loops, *parts), (upstream, *found, *inputs), places)
+            return first_order_only(slopes, inputs)
 
         return found[0], gradient
 

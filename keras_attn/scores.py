@@ -6,6 +6,8 @@ larger for a better match. `keras_attn.normalizers` turns them into weights.
 
 from keras import ops
 
+from keras_attn.first_order import first_order_only
+
 
 def dot(query, key):
     """q·k (Luong et al., 2015, https://arxiv.org/abs/1508.04025, eq. 8)."""
@@ -62,11 +64,12 @@ def lean_additive(query, key, scale=None):
             of_key = ops.sum(ops.expand_dims(upstream, -1) * square, axis=-3)
             # Σ_ts u_ts h_ts, as one product of a row and a matrix.
             of_scale = ops.matmul(ops.reshape(upstream, (1, -1)), ops.reshape(hidden, (-1, column.shape[0])))
-            return (
+            slopes = (
                 (ops.sum(upstream, axis=-1)[..., None] - of_query) * column[:, 0],
                 (ops.sum(upstream, axis=-2)[..., None] - of_key) * column[:, 0],
                 ops.swapaxes(of_scale, 0, 1),
             )
+            return first_order_only(slopes, (query, key, column))
 
         return ops.matmul(hidden, column)[..., 0], gradient
 

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_attn import AdditiveAttention, MultiHeadAttention, attend, flash, patterns, sight, turns
-from tests.autodiff import gradient
+from tests.autodiff import gradient, second_gradient
 
 B, T, S, D = 2, 37, 41, 12
 RNG = np.random.default_rng(0)
@@ -102,6 +102,17 @@ def test_additive_scores_have_the_same_gradients_by_chunks(options):
     for which, x in enumerate((X, SOURCE)):
         slopes = [gradient(lambda x, f=f, at=which: loss(f, x, at), x) for f in (plain, by_chunks)]
         np.testing.assert_allclose(*slopes, atol=1e-5 * np.abs(slopes[0]).max())
+
+
+@pytest.mark.parametrize("loss", [ops.sum, lambda x: ops.sum(ops.sin(x))], ids=["linear", "curved"])
+@pytest.mark.parametrize(
+    "of", [lambda n: MultiHeadAttention(4, chunk_size=n), lambda n: AdditiveAttention(chunk_size=n)]
+)
+def test_second_derivatives_are_right_all_at_once_and_refused_by_chunks(of, loss):
+    assert np.isfinite(second_gradient(lambda x: loss(of(None)(x)), X)).all()
+    # On tensorflow the recomputed chunk refuses in its own words.
+    with pytest.raises(NotImplementedError, match=r"chunk_size=None|recompute_grad"):
+        second_gradient(lambda x: loss(of(8)(x)), X)
 
 
 def test_weights_of_chosen_queries_see_what_those_queries_see():
