@@ -323,7 +323,12 @@ class Explicit(Mixer):
         return None if mask is None else ops.convert_to_tensor(mask)
 
     def get_config(self):
-        return {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
+        config = {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
+        # Without it a quantized layer would look for the weights of an unquantized one in its file.
+        quantized = {layer.path: _policy(layer) for layer in self._flatten_layers() if layer.quantization_mode}
+        if quantized:
+            config["dtype"] = keras.dtype_policies.DTypePolicyMap(_policy(self), quantized)
+        return config
 
     @staticmethod
     def _sort_shapes(query_shape, value_shape, key_shape):
@@ -337,6 +342,11 @@ class Explicit(Mixer):
                 f"Received: value_shape={value_shape}, key_shape={key_shape}"
             )
         return tuple(query_shape), tuple(value_shape), tuple(key_shape)
+
+
+def _policy(layer):
+    policy = layer.dtype_policy
+    return policy[layer.path] if isinstance(policy, keras.dtype_policies.DTypePolicyMap) else policy
 
 
 def zero_padding(query, value, key, query_mask, source_mask):
