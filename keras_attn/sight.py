@@ -94,10 +94,7 @@ class Sight:
         """The sight on `width` keys from an index `start` that may be a tensor."""
 
         def part(x, axis):
-            if x is None or x.shape[axis] == 1:
-                return x
-            starts = [start if at == axis else 0 for at in range(len(x.shape))]
-            return ops.slice(x, starts, [width if at == axis else size for at, size in enumerate(ops.shape(x))])
+            return x if x is None or x.shape[axis] == 1 else window(x, start, width, axis)
 
         return dataclasses.replace(
             self,
@@ -135,3 +132,9 @@ def cut(x, queries, keys):
         return None
     x = x if x.shape[2] == 1 else x[:, :, queries]
     return x if x.shape[3] == 1 else x[:, :, :, keys]
+
+
+def window(x, start, width, axis):
+    """`width` entries of `x` along `axis`, from an index `start` that may be a tensor."""
+    starts = [start if at == axis else 0 for at in range(len(x.shape))]
+    return ops.slice(x, starts, [width if at == axis else size for at, size in enumerate(ops.shape(x))])

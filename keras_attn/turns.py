@@ -11,7 +11,7 @@ import math
 import keras
 from keras import ops
 
-from keras_attn.sight import Sight
+from keras_attn.sight import Sight, window
 
 #: Of a sequence whose length is not known before it comes, so many turns.
 UNKNOWN_LENGTH_TURNS = 16
@@ -248,13 +248,6 @@ def one_after_the_other(step, count, state):
 def _nought(x):
     """Zero, known as soon as `x` is."""
     return ops.cast(x[(0,) * len(x.shape)] > float("inf"), "int32")
-
-
-def window(x, start, width, axis):
-    """`width` entries of `x` along `axis`, from an index `start` that may be a tensor."""
-    starts = [start if at == axis else 0 for at in range(len(x.shape))]
-    sizes = [width if at == axis else size for at, size in enumerate(ops.shape(x))]
-    return ops.slice(x, starts, sizes)
 
 
 def _split(x, axis, count, size):
