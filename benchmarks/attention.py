@@ -1,12 +1,12 @@
 """Time and memory of a training step: our explicit layers beside Keras's own, in the same run.
 
-    KERAS_BACKEND=tensorflow python benchmarks/attention.py [--jit] [case ...]
+    KERAS_BACKEND=tensorflow python benchmarks/attention.py [--jit | --jit-both] [case ...]
 
 Forward and backward in float32, as a person trains: `model.compile("sgd", "mse")`, everything else as Keras has it
 (which is without XLA on tensorflow where there is no GPU), then `train_on_batch`. With --jit ours are compiled with
-`jit_compile=True`; Keras's own layers are not, for with XLA they take three times as long. Both models of a case take
-turns; times are medians over the turns with the quickest and the slowest. Memory is how far the peak of a fresh process
-grows over what it was before the first step. The last table stands in `benchmarks/RESULTS.md`.
+`jit_compile=True` and Keras's own are not, for that is what serves each best; with --jit-both all are. Both models of a
+case take turns; times are medians over the turns with the quickest and the slowest. Memory is how far the peak of a
+fresh process grows over what it was before the first step. The last table stands in `benchmarks/RESULTS.md`.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ import numpy as np
 import keras_attn
 
 REPEATS = 7
-JIT = "--jit" in sys.argv
+JIT = next((option for option in ("--jit", "--jit-both") if option in sys.argv), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ def training_step(case, whose):
     both = [hidden, hidden]
     outputs = layer(both, **options) if isinstance(layer, keras.layers.Attention) else layer(*both, **options)
     model = keras.Model(inputs, outputs)
-    jit = JIT and isinstance(layer, keras_attn.Pairwise)
+    jit = JIT == "--jit-both" or (JIT and isinstance(layer, keras_attn.Pairwise))
     model.compile("sgd", "mse", jit_compile=True if jit else "auto")
     return lambda: float(model.train_on_batch(x, x))
 
@@ -112,7 +112,7 @@ def peak():
 
 def memory_growth(name, whose):
     """MiB by which the peak of a fresh process grows through three steps."""
-    command = [sys.executable, __file__, "--memory", name, whose, *(["--jit"] if JIT else [])]
+    command = [sys.executable, __file__, "--memory", name, whose, *([JIT] if JIT else [])]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
@@ -206,7 +206,7 @@ def _seconds(run, *args):
 
 
 def main(names):
-    backend = keras.config.backend() + (", ours with jit" if JIT else "")
+    backend = keras.config.backend() + ({"--jit": ", ours with jit", "--jit-both": ", both with jit"}.get(JIT, ""))
     print(f"{backend}, Keras {keras.__version__}, {os.cpu_count()} cores, {REPEATS} repeats each\n")
     print("| case | ours, s | Keras, s | time ratio | ours, MiB | Keras, MiB | memory ratio |")
     print("|---|---|---|---|---|---|---|")
@@ -232,4 +232,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--memory"]:
         print_memory_growth(*sys.argv[2:4])
     else:
-        main([name for name in sys.argv[1:] if name != "--jit"] or list(CASES))
+        main([name for name in sys.argv[1:] if name != JIT] or list(CASES))
