@@ -86,17 +86,19 @@ import json, sys
 import keras, numpy as np
 import keras_attn
 folder, names = sys.argv[2], json.loads(sys.argv[3])
-x = np.random.default_rng(0).normal(size=(2, 6, 8)).astype("float32")
+# Wide enough that no head has two channels: of two nearly equal ones, standardising makes plus and minus one, and of
+# their last digits a thousand times as much.
+x = np.random.default_rng(0).normal(size=(2, 6, 32)).astype("float32")
 for name in names:
     if sys.argv[1] == "save":
         keras.utils.set_random_seed(1)
-        inputs = keras.Input((6, 8))
+        inputs = keras.Input((6, 32))
         model = keras.Model(inputs, keras_attn.mixers.get(name)(inputs))
         model.save(f"{folder}/{name}.keras")
         np.save(f"{folder}/{name}.npy", keras.ops.convert_to_numpy(model(x)))
     else:
         found = keras.ops.convert_to_numpy(keras.models.load_model(f"{folder}/{name}.keras")(x))
-        np.testing.assert_allclose(found, np.load(f"{folder}/{name}.npy"), atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(found, np.load(f"{folder}/{name}.npy"), atol=3e-5, err_msg=name)
 """
 
 
