@@ -119,6 +119,8 @@ class Explicit(Mixer):
     """
 
     kind = "explicit"
+    #: "positions" of the sequence; a `keras_attn.memory.slots.SlotMemory` has "slots".
+    weights_over = "positions"
     #: "distribution": not negative, and each row sums to one; "nonnegative"; or "signed".
     weights_are = "distribution"
     #: Whether a free `attention_mask` has a meaning.

@@ -57,7 +57,7 @@ def specs(condition=lambda layer: True, variants=False):
 
 
 def is_explicit(layer):
-    return layer.kind == "explicit"
+    return layer.kind == "explicit" and layer.weights_over == "positions"
 
 
 def normal(*shape, seed=0):
