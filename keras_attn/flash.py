@@ -11,10 +11,12 @@ queries, and the keys have a row of ones. So does the sum over a row.
 Reference: Dao, 2023, https://arxiv.org/abs/2307.08691, algorithms 1 and 2, with whole rows for tiles.
 """
 
+import dataclasses
+
 import keras
 from keras import ops
 
-from keras_attn import turns
+from keras_attn import noise, turns
 from keras_attn.attend import folded, grouped_matmul
 from keras_attn.first_order import first_order_only
 
@@ -24,7 +26,55 @@ ROOM = 2**23
 MASKED, LOWEST = -3e38, -2e38
 
 
-def attend(query, key, value, seen, size):
+@dataclasses.dataclass(frozen=True)
+class Extras:
+    """What happens to scores and weights beside the softmax.
+
+    Attributes:
+        falls: for each head, by how much a score falls for each position of distance; None if none does.
+        rate: share of the weights that is dropped.
+        seed: two integers that say which; None if none is.
+    """
+
+    falls: tuple | None = None
+    rate: float = 0.0
+    seed: object = None
+
+    @property
+    def are_none(self):
+        """Whether there are none."""
+        return self.falls is None and not self.drops
+
+    @property
+    def drops(self):
+        """Whether weights are dropped."""
+        return self.seed is not None and self.rate > 0
+
+    def of_heads(self, heads):
+        """What belongs to single heads: their numbers, and what their scores fall by, `(1, H, 1, 1)` each."""
+        falls = ops.convert_to_tensor(self.falls or (0.0,) * heads, dtype="float32")
+        return tuple(ops.reshape(x, (1, heads, 1, 1)) for x in (ops.arange(heads, dtype="int32"), falls))
+
+    def scores(self, query, key, part, falls):
+        """The scores of a turn's queries on a part of the keys, in float32."""
+        found = _product(query, part.of(key, 3))
+        if self.falls is None:
+            return found
+        distance = ops.abs(part.seen.rows[:, None] - part.seen.cols[None, :])
+        return found - falls * ops.cast(distance, found.dtype)
+
+    def left(self, x, numbers, part):
+        """`x` of a part without what is dropped; what is left is yet to be divided by `1 - rate`."""
+        if not self.drops:
+            return x
+        place = part.seen.first_query, part.seen.first_key, numbers[0, 0, 0, 0]
+        return ops.where(noise.kept(self.seed, self.rate, ops.shape(x), *place), x, 0.0)
+
+
+NOTHING = Extras()
+
+
+def attend(query, key, value, seen, size, extras=NOTHING):
     """The mix `(B, H, T, dv)` of softmax(q·k), `size` queries at a turn.
 
     Args:
@@ -33,10 +83,13 @@ def attend(query, key, value, seen, size):
         value: `(B, H or a divisor, S, dv)`.
         seen: a `Sight`; what it forbids is the same for all heads.
         size: how many queries a turn has, at least 1.
+        extras: an `Extras`.
     """
     loops = turns.loops(query.shape[2], size, seen)
+    of_heads = extras.of_heads(query.shape[1])
 
     def over_heads(function, tensors, places):
+        tensors = (*of_heads, *tensors)
         # Narrow turns are small enough with all heads.
         return function(*tensors) if loops[0].starts else turns.over_heads(function, tensors, places)
 
@@ -44,12 +97,13 @@ def attend(query, key, value, seen, size):
     def exact(query, key, value):
         row = ops.zeros((*ops.shape(query)[:3], 1), dtype="float32")
         mix = ops.zeros((*ops.shape(query)[:3], value.shape[2]), dtype=query.dtype)
-        found = over_heads(lambda *parts: _mix(loops, *parts), (query, key, value), (mix, row, row))
+        found = over_heads(lambda *parts: _mix(loops, extras, *parts), (query, key, value), (mix, row, row))
 
         def gradient(*args, upstream=None):
             upstream, inputs = args[0] if upstream is None else upstream, (query, key, value)
             places = map(ops.zeros_like, inputs)
-            slopes = over_heads(lambda *parts: _gradient(loops, *parts), (upstream, *found, *inputs), places)
+            tensors = (upstream, *found, *inputs)
+            slopes = over_heads(lambda *parts: _gradient(loops, extras, *parts), tensors, places)
             return first_order_only(slopes, inputs)
 
         return found[0], gradient
@@ -58,21 +112,24 @@ def attend(query, key, value, seen, size):
     return exact(query, ops.swapaxes(key, -1, -2), ops.swapaxes(value, -1, -2))
 
 
-def _mix(loops, query, key, value):
+def _mix(loops, extras, numbers, falls, query, key, value):
     """The mix, and of each row the largest score and one over the sum, `(B, H, T, 1)`."""
-    width, rides = value.shape[2], _rides(query)
-    value = ops.swapaxes(_with_ones(value) if rides else value, -1, -2)
+    # What is dropped counts in the sum, but not in the mix.
+    width, sum_rides = value.shape[2], _rides(query) and not extras.drops
+    value = ops.swapaxes(_with_ones(value) if sum_rides else value, -1, -2)
 
     def turn(carry, parts, query):
-        scores = [_masked(_product(query, part.of(key, 3)), part) for part in parts]
+        scores = [_masked(extras.scores(query, key, part, falls), part) for part in parts]
         largest = LOWEST
         for x in scores:
             largest = ops.maximum(ops.max(x, axis=-1, keepdims=True), largest)
         e = [ops.exp(x - largest) for x in scores]
-        mix = _sum([_product(ops.cast(x, value.dtype), part.of(value, 2)) for x, part in zip(e, parts)])
-        total = mix[..., width:] if rides else _sum([ops.sum(x, axis=-1, keepdims=True) for x in e])
+        left = [ops.cast(extras.left(x, numbers, part), value.dtype) for x, part in zip(e, parts)]
+        mix = _sum([_product(x, part.of(value, 2)) for x, part in zip(left, parts)])
+        total = mix[..., width:] if sum_rides else _sum([ops.sum(x, axis=-1, keepdims=True) for x in e])
         share = ops.where(total > 0.0, 1.0 / ops.maximum(total, 1.0), 0.0)
-        return carry, (ops.cast(mix[..., :width] * share, query.dtype), largest, share)
+        mix = mix[..., :width] * (share / (1.0 - extras.rate) if extras.drops else share)
+        return carry, (ops.cast(mix, query.dtype), largest, share)
 
     outputs = ((width, query.dtype), (1, "float32"), (1, "float32"))
     found = [
@@ -87,28 +144,34 @@ def _nothing(loop, query, outputs):
     return tuple(ops.zeros((*shape, width), dtype=dtype) for width, dtype in outputs)
 
 
-def _gradient(loops, upstream, mix, largest, share, query, key, value):
+def _gradient(loops, extras, numbers, falls, upstream, mix, largest, share, query, key, value):
     """The gradients of query, key and value."""
     rides, dtype, widths = _rides(query), query.dtype, (key.shape[2], value.shape[2])
     # What a row's slopes have in common: Σ_s w_s dw_s = upstream · mix.
     common = ops.sum(ops.cast(upstream, "float32") * ops.cast(mix, "float32"), axis=-1, keepdims=True)
     rows_of_key, length = ops.swapaxes(key, -1, -2), ops.shape(key)[3]
+    upstream = upstream / (1.0 - extras.rate) if extras.drops else upstream
+    # A weight that is dropped has no slope, but what it has in common with the row.
+    common_rides = rides and not extras.drops
     if rides:
         # One over the sum goes to what has few columns, not to the weights.
         upstream, common = upstream * share, common * share
-        query, upstream = (ops.concatenate([x, -row], axis=3) for x, row in ((query, largest), (upstream, common)))
-        key, value = _with_ones(key), _with_ones(value)
+        query, key = ops.concatenate([query, -largest], axis=3), _with_ones(key)
+    if common_rides:
+        upstream, value = ops.concatenate([upstream, -common], axis=3), _with_ones(value)
 
     def turn(carry, parts, query, upstream, largest, common, share):
         of_query, of_keys = [], []
         bare = [x[..., :width] for x, width in zip((query, upstream), widths)]
         for part in parts:
-            scores, slopes = _product(query, part.of(key, 3)), _product(upstream, part.of(value, 3))
-            if not rides:
-                scores, slopes = scores - largest, (slopes - common) * share
+            scores = extras.scores(query, key, part, falls)
+            slopes = extras.left(_product(upstream, part.of(value, 3)), numbers, part)
+            scores = scores if rides else scores - largest
+            slopes = slopes if common_rides else slopes - common
             weights = ops.exp(_masked(scores, part))
+            weights = weights if rides else weights * share
             slopes = ops.cast(weights * slopes, dtype)
-            weights = ops.cast(weights if rides else weights * share, dtype)
+            weights = ops.cast(extras.left(weights, numbers, part), dtype)
             of_query.append(_product(slopes, part.of(rows_of_key, 2)))
             of_keys.append([_pooled(x, y, key.shape[1]) for x, y in zip(bare, (slopes, weights))])
         carry = tuple(turns.added(x, parts, new) for x, new in zip(carry, zip(*of_keys)))
@@ -148,7 +211,8 @@ def _product(x, shared):
 
 
 def _masked(scores, part):
-    return scores if part.allowed is None else ops.where(part.allowed, scores, MASKED)
+    allowed = part.seen.mask()
+    return scores if allowed is None else ops.where(allowed, scores, MASKED)
 
 
 def _pooled(x, y, groups):

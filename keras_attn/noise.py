@@ -8,31 +8,37 @@ backend alike.
 from keras import ops
 
 
-def uniform(seed, shape, first_query=0, first_key=0, stream=0):
+def uniform(seed, shape, first_query=0, first_key=0, first_head=0, stream=0):
     """Numbers `(B, H, T, S)` in (0, 1), float32.
 
     Args:
         seed: two integers, as `keras.random.SeedGenerator.next()` gives them.
         shape: `(B, H, T, S)`.
-        first_query, first_key: the position of the first of the T queries and of the first of the S keys.
+        first_query, first_key, first_head: which of all the first of the T queries, S keys and H heads is.
         stream: different numbers from one seed.
     """
-    hashed = _bits(seed, shape, first_query, first_key, stream)
+    hashed = _bits(seed, shape, (0, first_head, first_query, first_key), stream)
     # 23 bits are all that float32 tells apart below one; the half keeps zero out.
     return (ops.cast(_shift(hashed, 9), "float32") + 0.5) * 2.0**-23
 
 
+def kept(seed, rate, shape, first_query=0, first_key=0, first_head=0):
+    """What dropout leaves: boolean `(B, H, T, S)`, False for a share `rate`; arguments as those of `uniform`."""
+    # Whole numbers are compared as they are, with the one that stands at `rate` of the way through all of them.
+    least = round(rate * 2**32) - 2**31
+    return _bits(seed, shape, (0, first_head, first_query, first_key), stream=0) >= least
+
+
 def dropout(x, rate, seed, first_query=0, first_key=0):
-    """`x` of shape `(B, H, T, S)` with a share `rate` of it at zero and the rest scaled up, by `uniform`'s numbers."""
-    kept = uniform(seed, ops.shape(x), first_query, first_key) >= rate
-    return ops.where(kept, x * ops.cast(1.0 / (1.0 - rate), x.dtype), ops.zeros_like(x))
+    """`x` of shape `(B, H, T, S)` with a share `rate` of it at zero and the rest scaled up."""
+    left = kept(seed, rate, ops.shape(x), first_query, first_key)
+    return ops.where(left, x * ops.cast(1.0 / (1.0 - rate), x.dtype), ops.zeros_like(x))
 
 
-def _bits(seed, shape, first_query, first_key, stream):
+def _bits(seed, shape, firsts, stream):
     """32 well-mixed bits for each position, as int32."""
-    batch, heads, queries, keys = shape
     hashed = _mix(ops.cast(seed[0], "int32") + _mix(ops.cast(seed[1], "int32") + _mix(ops.array(stream, "int32"))))
-    for axis, (size, first) in enumerate(((batch, 0), (heads, 0), (queries, first_query), (keys, first_key))):
+    for axis, (size, first) in enumerate(zip(shape, firsts)):
         place = ops.reshape(ops.arange(size, dtype="int32") + first, [-1 if other == axis else 1 for other in range(4)])
         hashed = _mix(hashed + place * _odd(0x9E3779B9))
     return hashed

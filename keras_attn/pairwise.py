@@ -63,10 +63,15 @@ class Pairwise(Explicit):
         return self.compute_scores(query, key, parameters)
 
     def as_dot_product(self, query, key, parameters):
-        """Vectors `(B, H, t, d)` and `(B, H or a divisor, s, d)` whose dot products are the whole scores; or None.
+        """Vectors `(B, H, t, d)` and `(B, H or a divisor, s, d)` of whose dot products the scores are made; or None.
 
-        Where there are such, quicker ways to the softmax's mix may serve.
+        Where there are such, and nothing else makes the scores but `score_falls`, quicker ways to the softmax's mix may
+        serve.
         """
+
+    @property
+    def score_falls(self):
+        """For each head, by how much a score falls for each position of distance, where that is its bias; else None."""
 
     def position_bias(self, rows, cols, parameters):
         """What the positions `(t,)` and `(s,)` add to the scores, `(H, t, s)`, or None."""
@@ -163,8 +168,9 @@ class Pairwise(Explicit):
         if asked.weights is True:
             return self._pairs(seed)(*tensors)
         weights = self._weights_of(asked.weights, *tensors) if asked.weights else None
-        vectors = None if seed is not None else self._softmax_of_dots(query, key, bias, parameters, seen)
-        if vectors and self._can_fuse(query, key, seen):
+        vectors = self._softmax_of_dots(query, key, bias, parameters, seen)
+        extras = flash.Extras(self.score_falls, self.dropout, seed)
+        if vectors and extras.are_none and self._can_fuse(query, key, seen):
             padding = None if seen.source_mask is None else masks.padding(seen.source_mask)
             return attend.fused(*vectors, value, seen.causal, padding), weights
         shape = (query.shape[0], self.heads, query.shape[2], key.shape[2])
@@ -175,7 +181,9 @@ class Pairwise(Explicit):
             return attend.by_chunks(self._pairs(seed, self.compute_chunk_scores), *tensors, size), weights
         room = flash.ROOM // 2 if seen.pattern.spec else flash.ROOM
         size = attend.chunk_size(self.chunk_size, shape, 1, self.heads // key.shape[1], room)
-        return self._pairs(None)(*tensors)[0] if size is None else flash.attend(*vectors, value, seen, size), weights
+        if size is None:
+            return self._pairs(seed)(*tensors)[0], weights
+        return flash.attend(*vectors, value, seen, size, extras), weights
 
     def _softmax_of_dots(self, query, key, bias, parameters, seen):
         """Vectors of whose dot products the weights are the softmax, with the same mask for all heads; or None."""

@@ -159,6 +159,10 @@ class Positions:
         """What to add to the scores: `(H, t, s)`, float32, or None for nothing; `learned` in the order of `learned`."""
         return None
 
+    def falls(self, heads):
+        """For each head, by how much its bias falls for each position of distance; None for a bias that does not."""
+        return None
+
 
 @dataclass(frozen=True)
 class Rotary(Positions):
@@ -188,6 +192,9 @@ class Alibi(Positions):
 
     def bias(self, rows, cols, heads, learned=()):
         return alibi(rows, cols, heads)
+
+    def falls(self, heads):
+        return alibi_slopes(heads)
 
 
 @dataclass(frozen=True)

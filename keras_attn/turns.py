@@ -26,13 +26,13 @@ class Part:
     Attributes:
         keys: a slice of all keys, or None where a turn has a window of its own.
         start, width: the first key of that window, which may be a tensor, and how many there are.
-        allowed: boolean, broadcasts to `(B, H, t, s)`, or None if all may be looked at.
+        seen: the sight of these queries on these keys.
     """
 
     keys: slice | None
     start: object = None
     width: int | None = None
-    allowed: object = None
+    seen: Sight | None = None
 
     def of(self, x, axis):
         """What belongs to these keys, of an `x` that belongs to all keys along `axis`."""
@@ -161,12 +161,12 @@ class Loop:
         """The keys that all of the queries may see as far as causality is concerned, and the others."""
         every = self._open_keys()
         if not every:
-            return [dataclasses.replace(self._part(start), allowed=seen.mask())]
+            return [dataclasses.replace(self._part(start), seen=seen)]
         middle = self.keys.start + every
         behind, ahead = (seen.block(slice(0, None), keys) for keys in (slice(0, every), slice(every, None)))
         behind = dataclasses.replace(behind, causal=False)
         slices = slice(self.keys.start, middle), slice(middle, self.keys.stop)
-        return [Part(keys, allowed=seen.mask()) for keys, seen in zip(slices, (behind, ahead))]
+        return [Part(keys, seen=seen) for keys, seen in zip(slices, (behind, ahead))]
 
     def _open_keys(self):
         """How many keys stand before all of the queries, where there is no pattern."""

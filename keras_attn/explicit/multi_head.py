@@ -256,8 +256,13 @@ class MultiHeadAttention(Pairwise):
         return scores.scaled(query), key
 
     def as_dot_product(self, query, key, parameters):
-        extras = self.soft_cap or self.talking_heads or self._positions.has_bias
-        return None if extras else self._vectors(query, key, parameters)
+        more_bias = self._positions.has_bias and self.score_falls is None
+        more = self.soft_cap or self.talking_heads or more_bias
+        return None if more else self._vectors(query, key, parameters)
+
+    @property
+    def score_falls(self):
+        return self._positions.falls(self.num_heads)
 
     def position_bias(self, rows, cols, parameters):
         learned = tuple(parameters[name] for name in self._learned_positions)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import MultiHeadAttention, MultiplicativeAttention, flash, patterns, sight
+from keras_attn import MultiHeadAttention, MultiplicativeAttention, flash, noise, patterns, positions, sight
 from tests.autodiff import gradient
 
 B, H, G, T, S, D, DV = 2, 4, 2, 37, 41, 8, 5
@@ -48,9 +48,13 @@ def allowed(seen):
     return np.broadcast_to(True if mask is None else ops.convert_to_numpy(mask), (B, H, T, S))
 
 
-def by_definition(query, key, value, allowed):
-    """The mix and the three gradients for the upstream gradient UPSTREAM, in float64, row by row."""
+def by_definition(query, key, value, allowed, bias=0.0, left=1.0):
+    """The mix and the three gradients for the upstream gradient UPSTREAM, in float64, row by row.
+
+    `bias` is added to the scores; `left` is what the weights are multiplied by once they are made.
+    """
     query, key, value = (x.astype("float64") for x in (query, key, value))
+    bias, left = np.broadcast_to(bias, (H, T, S)), np.broadcast_to(left, (B, H, T, S))
     mix, of_query = np.zeros((B, H, T, DV)), np.zeros_like(query)
     of_key, of_value = np.zeros_like(key), np.zeros_like(value)
     for b, h, t in np.ndindex(B, H, T):
@@ -58,22 +62,23 @@ def by_definition(query, key, value, allowed):
         if not len(keys):
             continue
         k, v, g = key[b, h * G // H, keys], value[b, h * G // H, keys], h * G // H
-        e = np.exp(k @ query[b, h, t] - (k @ query[b, h, t]).max())
-        w = e / e.sum()
-        mix[b, h, t] = w @ v
-        slope = w * (v @ UPSTREAM[b, h, t] - w @ v @ UPSTREAM[b, h, t])
+        z = k @ query[b, h, t] + bias[h, t, keys]
+        w = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+        used = w * left[b, h, t, keys]
+        mix[b, h, t] = used @ v
+        slope = used * (v @ UPSTREAM[b, h, t]) - w * (used @ v @ UPSTREAM[b, h, t])
         of_query[b, h, t] = slope @ k
         of_key[b, g, keys] += slope[:, None] * query[b, h, t]
-        of_value[b, g, keys] += w[:, None] * UPSTREAM[b, h, t]
+        of_value[b, g, keys] += used[:, None] * UPSTREAM[b, h, t]
     return mix, of_query, of_key, of_value
 
 
-def of_flash(tensors, seen, size):
-    mix = ops.convert_to_numpy(flash.attend(*map(ops.convert_to_tensor, tensors), seen, size))
+def of_flash(tensors, seen, size, *extras):
+    mix = ops.convert_to_numpy(flash.attend(*map(ops.convert_to_tensor, tensors), seen, size, *extras))
 
     def loss(x, which):
         these = [ops.convert_to_tensor(y) if at != which else x for at, y in enumerate(tensors)]
-        return ops.sum(flash.attend(*these, seen, size) * ops.convert_to_tensor(UPSTREAM))
+        return ops.sum(flash.attend(*these, seen, size, *extras) * ops.convert_to_tensor(UPSTREAM))
 
     return mix, *(gradient(lambda x, at=at: loss(x, at), tensors[at]) for at in range(3))
 
@@ -86,6 +91,19 @@ def test_it_is_the_definition(name, size):
     wanted = by_definition(QUERY, KEY, VALUE, allowed(here))
     for found, right in zip(of_flash((QUERY, KEY, VALUE), here, size), wanted):
         np.testing.assert_allclose(found, right, atol=2e-5)
+
+
+@pytest.mark.parametrize("falls", [None, positions.alibi_slopes(H)], ids=["", "falls"])
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize("name", ["causal", "a mask, segments", "causal window, padding", "nothing"])
+def test_dropped_weights_and_scores_that_fall_with_the_distance(name, rate, falls):
+    here, seed = seen(**SIGHTS[name]), ops.convert_to_tensor((5, 7))
+    bias = 0.0 if falls is None else ops.convert_to_numpy(positions.alibi(here.rows, here.cols, H))
+    left = ops.convert_to_numpy(noise.dropout(ops.ones((B, H, T, S)), rate, seed))
+    wanted = by_definition(QUERY, KEY, VALUE, allowed(here), bias, left)
+    found = of_flash((QUERY, KEY, VALUE), here, 4, flash.Extras(falls, rate, seed))
+    for one, right in zip(found, wanted):
+        np.testing.assert_allclose(one, right, atol=2e-5)
 
 
 @pytest.mark.parametrize("factor", [1e4, 1e-6])
@@ -121,7 +139,14 @@ def test_scores_that_overflow_in_half_precision_stay_numbers():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"score": "cosine"}, {"positions": "rotary", "num_key_value_heads": 2}], ids=str
+    "options",
+    [
+        {},
+        {"score": "cosine"},
+        {"positions": "rotary", "num_key_value_heads": 2},
+        {"positions": "alibi", "dropout": 0.2, "seed": 3},
+    ],
+    ids=str,
 )
 def test_a_layer_takes_it_and_trains_the_same(options, monkeypatch):
     taken = []
