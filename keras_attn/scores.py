@@ -77,7 +77,7 @@ def lean_additive(query, key, scale=None):
 
 
 def _sum_of_queries(x):
-    """`x` `(..., T, S, d)` to `(..., S, d)`, by adding halves: XLA's sum over T goes from end to end for each number."""
+    """`x` `(..., T, S, d)` to `(..., S, d)`, by adding halves: XLA is slow at sums over a leading axis."""
     rest, count = [], x.shape[-3]
     if count is None:
         return ops.sum(x, axis=-3)
