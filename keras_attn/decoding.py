@@ -9,8 +9,10 @@ Every causal mixer has the same three methods, and a stack of layers has a list 
 >>> prompt = keras.random.normal((2, 5, 8))
 >>> states = [layer.initial_state(batch_size=2, max_length=16) for layer in layers]
 
-The prompt goes in at once. Prompts of several lengths stand at the end of their row, behind padding; `Pairwise` layers
-take the mask of that (`layer.prefill(x, state, mask)`).
+The prompt goes in at once. Prompts of several lengths have padding, and a mask `(B, n)` says where
+(`layer.prefill(x, state, mask)`). Padding leaves a row's state as it was, whatever the layer: what comes next goes on
+from the row's last real position. Only to multi-head attention that knows positions it counts as distance, so best have
+it in front, where no distance goes across it.
 
 >>> x = prompt
 >>> for index, layer in enumerate(layers):

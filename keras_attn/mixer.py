@@ -33,7 +33,8 @@ class Mixer(keras.layers.Layer):
         control: whether it is a yardstick that any real mechanism must beat.
         can_be_causal: whether `use_causal_mask=True` is possible.
         fixed_length: whether it works for the length it was built with only.
-        can_step: whether it has `initial_state(batch_size, max_length)` and `step(inputs, state)`.
+        can_step: whether it has `initial_state(batch_size, max_length)` and `step(inputs, state)`. All tensors of a
+            state have the batch first, unless `prefill` is the layer's own.
     """
 
     kind = None
@@ -46,13 +47,49 @@ class Mixer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def prefill(self, inputs, state):
-        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, n known; see `step`."""
-        outputs = []
+    def prefill(self, inputs, state, mask=None):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, n known; see `step`.
+
+        Where the mask `(B, n)` is False nothing happens: the row's state stays as it was, and the output is zero.
+        """
+        mask = None if mask is None else ops.cast(mask, "bool")
+        inputs, outputs = masks.zero(inputs, mask), []
         for index in range(inputs.shape[1]):
-            output, state = self.step(inputs[:, index], state)
+            output, after = self.step(inputs[:, index], state)
+            state = after if mask is None else self._where(mask[:, index], after, state)
             outputs.append(output)
-        return ops.stack(outputs, axis=1), state
+        return masks.zero(ops.stack(outputs, axis=1), mask), state
+
+    def _where(self, real, after, before):
+        """The state after for the rows that are `real` `(B,)`, and for the others the one before."""
+
+        def choose(new, old):
+            if tuple(new.shape) != tuple(old.shape):
+                raise ValueError(
+                    f"Where a mask is given, the state of {type(self).__name__} {self.name!r} must keep its shape: "
+                    "make it with `initial_state(batch_size, max_length)`. "
+                    f"Received: a state in which {tuple(old.shape)} becomes {tuple(new.shape)}"
+                )
+            return ops.where(ops.reshape(real, (-1, *(1 for _ in new.shape[1:]))), new, old)
+
+        return keras.tree.map_structure(choose, after, before)
+
+    def get_config(self):
+        config = super().get_config()
+        # Without it a quantized layer would look for the weights of an unquantized one in its file.
+        quantized = {layer.path: _policy(layer) for layer in self._flatten_layers() if layer.quantization_mode}
+        if quantized:
+            config["dtype"] = keras.dtype_policies.DTypePolicyMap(_policy(self), quantized)
+        return config
+
+    def save_own_variables(self, store):
+        # Keras saves this layer before those in it. Come back from a file, they have the map above for a policy; when
+        # they save their kernels, they ask the map for its own mode and not for theirs, and it has none.
+        for layer in self._flatten_layers(include_self=False):
+            if isinstance(layer.dtype_policy, keras.dtype_policies.DTypePolicyMap):
+                # Setting `dtype_policy` would write to the map and leave it where it is.
+                layer._dtype_policy = _policy(layer)
+        super().save_own_variables(store)
 
     def _check_causal(self, use_causal_mask):
         if use_causal_mask and not self.can_be_causal:
@@ -325,12 +362,7 @@ class Explicit(Mixer):
         return None if mask is None else ops.convert_to_tensor(mask)
 
     def get_config(self):
-        config = {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
-        # Without it a quantized layer would look for the weights of an unquantized one in its file.
-        quantized = {layer.path: _policy(layer) for layer in self._flatten_layers() if layer.quantization_mode}
-        if quantized:
-            config["dtype"] = keras.dtype_policies.DTypePolicyMap(_policy(self), quantized)
-        return config
+        return {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
 
     @staticmethod
     def _sort_shapes(query_shape, value_shape, key_shape):

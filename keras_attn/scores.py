@@ -61,7 +61,7 @@ def lean_additive(query, key, scale=None):
             upstream = args[0] if upstream is None else upstream
             square = hidden * hidden
             of_query = ops.matmul(ops.expand_dims(upstream, -2), square)[..., 0, :]
-            of_key = ops.sum(ops.expand_dims(upstream, -1) * square, axis=-3)
+            of_key = _sum_of_queries(ops.expand_dims(upstream, -1) * square)
             # Σ_ts u_ts h_ts, as one product of a row and a matrix.
             of_scale = ops.matmul(ops.reshape(upstream, (1, -1)), ops.reshape(hidden, (-1, column.shape[0])))
             slopes = (
@@ -74,6 +74,19 @@ def lean_additive(query, key, scale=None):
         return ops.matmul(hidden, column)[..., 0], gradient
 
     return scores(query, key, column)
+
+
+def _sum_of_queries(x):
+    """`x` `(..., T, S, d)` to `(..., S, d)`, by adding halves: XLA is slow at sums over a leading axis."""
+    rest, count = [], x.shape[-3]
+    if count is None:
+        return ops.sum(x, axis=-3)
+    while count > 1:
+        if count % 2:
+            rest.append(x[..., count - 1, :, :])
+        count //= 2
+        x = x[..., :count, :, :] + x[..., count : 2 * count, :, :]
+    return sum(rest, x[..., 0, :, :])
 
 
 def scaled(query):

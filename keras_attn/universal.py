@@ -132,10 +132,11 @@ class UniversalBlock(keras.layers.Layer):
     def step(self, inputs, state):
         return self._continue(self.mixer.step, inputs, state)
 
-    def prefill(self, inputs, state):
-        return self._continue(self.mixer.prefill, inputs, state)
+    def prefill(self, inputs, state, mask=None):
+        mask = None if mask is None else ops.cast(mask, "bool")
+        return self._continue(lambda x, state: self.mixer.prefill(x, state, mask), inputs, state, mask)
 
-    def _continue(self, mix_next, inputs, state):
+    def _continue(self, mix_next, inputs, state, mask=None):
         # Every application of the block is a sequence of its own to the mixer.
         states = list(state)
 
@@ -144,9 +145,9 @@ class UniversalBlock(keras.layers.Layer):
                 mixed, states[n] = mix_next(x, states[n])
                 return mixed
 
-            return self._block(x, n, mix)
+            return masks.zero(self._block(x, n, mix), mask)
 
-        return self._repeat(transition, inputs)[0], tuple(states)
+        return self._repeat(transition, masks.zero(inputs, mask), mask)[0], tuple(states)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -1,7 +1,7 @@
 """Rows that a layer remembers of earlier positions when it runs step by step: `(B, L, d)`.
 
-With a `position` L is fixed and the row of that number is written; without one (None) L grows by a row at each step,
-which cannot be compiled once for all steps.
+With a `position` `(B,)` L is fixed and the row of that number is written; without one (None) L grows by a row at each
+step, which cannot be compiled once for all steps.
 """
 
 from keras import ops
@@ -12,9 +12,9 @@ def empty(batch_size, max_length, width, dtype):
     return ops.zeros((batch_size, max_length or 0, width), dtype=dtype)
 
 
-def start(max_length):
+def start(batch_size, max_length):
     """The part of a state that counts the steps: there only where the length is fixed."""
-    return {} if max_length is None else {"position": ops.zeros((), dtype="int32")}
+    return {} if max_length is None else {"position": ops.zeros((batch_size,), dtype="int32")}
 
 
 def advance(state):
@@ -27,10 +27,10 @@ def append(rows, row, position=None):
     row = ops.cast(row, rows.dtype)[:, None]
     if position is None:
         return ops.concatenate([rows, row], axis=1)
-    return ops.where(ops.arange(ops.shape(rows)[1])[None, :, None] == position, row, rows)
+    return ops.where((ops.arange(ops.shape(rows)[1])[None] == position[:, None])[..., None], row, rows)
 
 
 def written(rows, position=None):
-    """Which rows are there once the one at `position` is written: boolean `(1, L)`."""
+    """Which rows are there once the one at `position` is written: boolean `(B, L)`, or `(1, L)` where L grows."""
     place = ops.arange(ops.shape(rows)[1])[None]
-    return ops.ones_like(place, dtype="bool") if position is None else place <= position
+    return ops.ones_like(place, dtype="bool") if position is None else place <= position[:, None]

@@ -90,7 +90,7 @@ class Monotonic(Explicit):
             "reader": _at_the_first(batch_size, max_length or 0),
             "known": self.project(values),
             "values": values,
-            **_history.start(max_length),
+            **_history.start(batch_size, max_length),
         }
 
     def step(self, inputs, state):

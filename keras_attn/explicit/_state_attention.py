@@ -49,13 +49,21 @@ class StateAttention(Explicit):
         outputs, state = self.prefill(inputs[:, None], state)
         return outputs[:, 0], state
 
-    def prefill(self, inputs, state):
-        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, all at once."""
-        mix, state = self._advance(inputs, state)
-        return self._finish(mix, inputs), state
+    def prefill(self, inputs, state, mask=None):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, all at once.
 
-    def _advance(self, inputs, state):
-        """What the heads read `(B, H, n, d)` at the next n positions, for inputs `(B, n, D)`, and the next state."""
+        Where the mask `(B, n)` is False the state stays as it was, and the output is zero.
+        """
+        present = None if mask is None else ops.cast(mask, "bool")
+        inputs = masks.zero(inputs, present)
+        mix, state = self._advance(inputs, state, present)
+        return masks.zero(self._finish(mix, inputs), present), state
+
+    def _advance(self, inputs, state, present):
+        """What the heads read `(B, H, n, d)` at the next n positions, for inputs `(B, n, D)`, and the next state.
+
+        Inputs are zero where `present` `(B, n)`, or None, is False.
+        """
         raise NotImplementedError(f"{type(self).__name__} must say how a state moves on: define `_advance`.")
 
     def _finish(self, mix, query):

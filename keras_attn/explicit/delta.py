@@ -108,9 +108,10 @@ class DeltaRule(StateAttention):
         """The state before the first position."""
         return {"memory": self._empty_memory(batch_size)}
 
-    def _advance(self, inputs, state):
-        heads = self._queries(inputs), self._keys(inputs), self._values(inputs), *self._gates(inputs)
-        mix, memory = _linear_state.read_delta(*heads, state["memory"])
+    def _advance(self, inputs, state, present):
+        heads = self._queries(inputs), self._keys(inputs), self._values(inputs)
+        gates = (where_present(gate, present) for gate in self._gates(inputs))
+        mix, memory = _linear_state.read_delta(*heads, *gates, state["memory"])
         return mix, {"memory": memory}
 
     def get_config(self):

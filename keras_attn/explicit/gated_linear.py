@@ -88,7 +88,8 @@ class GatedLinearAttention(StateAttention):
         """The state before the first position."""
         return {"memory": self._empty_memory(batch_size)}
 
-    def _advance(self, inputs, state):
-        heads = self._queries(inputs), self._keys(inputs), self._values(inputs), self._log_decay(inputs)
-        mix, memory = _linear_state.read(*heads, state["memory"])
+    def _advance(self, inputs, state, present):
+        heads = self._queries(inputs), self._keys(inputs), self._values(inputs)
+        log_decay = where_present(self._log_decay(inputs), present)
+        mix, memory = _linear_state.read(*heads, log_decay, state["memory"])
         return mix, {"memory": memory}

@@ -150,7 +150,7 @@ class GaussianWindowAttention(Explicit):
         return {
             "centre": ops.zeros((batch_size, self.components)),
             "values": _history.empty(batch_size, max_length, width, self.compute_dtype),
-            **_history.start(max_length),
+            **_history.start(batch_size, max_length),
         }
 
     def step(self, inputs, state):

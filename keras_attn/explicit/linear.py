@@ -90,9 +90,9 @@ class LinearAttention(StateAttention):
         """The sums before the first position: of keys times values and, in the last column, of keys."""
         return {"memory": self._empty_memory(batch_size, columns=1)}
 
-    def _advance(self, inputs, state):
+    def _advance(self, inputs, state, present):
         queries, keys = self._features(inputs, inputs)
-        counted = _counted(self._values(inputs))
+        keys, counted = where_present(keys, present), _counted(self._values(inputs))
         log_decay = ops.zeros((1, 1, ops.shape(keys)[2], 1))
         sums, memory = _linear_state.read(queries, keys, counted, log_decay, state["memory"])
         return _shares(sums[..., :-1], sums[..., -1:]), {"memory": memory}

@@ -1,8 +1,9 @@
 import keras
 from keras import ops
 
-from keras_attn import masks, normalizers
+from keras_attn import masks, normalizers, scores
 from keras_attn.cached import Cached
+from keras_attn.explicit import _allowed
 from keras_attn.lookup import whole_number
 
 
@@ -11,7 +12,8 @@ class LocationAttention(Cached):
     """Location attention: the query alone says which places to look at, whatever stands there.
 
     `a_t = softmax(W q_t)`, with a learned row of W for each of `positions` places. Of a shorter source the first rows
-    are used; what stands behind the last place of a longer one is never looked at.
+    are used; what stands behind the last place of a longer one is never looked at. Padded keys have no place, nor have
+    those that no query may look at.
 
     Args:
         positions: number of places, at least 1; None for the number of keys the layer is built with.
@@ -58,10 +60,17 @@ class LocationAttention(Cached):
         self.kernel = self.add_weight(name="kernel", shape=(query_shape[-1], positions))
 
     def compute_weights(self, query, key, value, mask, query_mask=None, training=None):
-        place, last = ops.arange(ops.shape(key)[1]), self.kernel.shape[1] - 1
-        scores = ops.matmul(query, ops.take(self.kernel, ops.minimum(place, last), axis=1))
-        known = (place <= last)[None, None, None]
-        return normalizers.softmax(scores[:, None], masks.combine(mask, known))
+        allowed = _allowed.pairs(mask, None, query, key)
+        if allowed is None:
+            place = ops.arange(ops.shape(key)[1], dtype="int32")[None]
+        else:
+            # A key that no query may look at is not there.
+            place = ops.cast(ops.cumsum(ops.cast(ops.any(allowed, axis=1), "int32"), axis=1), "int32") - 1
+        last = self.kernel.shape[1] - 1
+        # (B or 1, S, D)
+        rows = ops.take(ops.transpose(self.kernel), ops.clip(place, 0, last), axis=0)
+        known = (place <= last)[:, None, None]
+        return normalizers.softmax(scores.dot(query, rows)[:, None], masks.combine(mask, known))
 
     def get_config(self):
         return {**super().get_config(), "positions": self.positions}

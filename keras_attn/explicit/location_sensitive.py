@@ -112,7 +112,7 @@ class LocationSensitiveAttention(Explicit):
             "previous": _history.empty(batch_size, max_length, 1, "float32"),
             "keys": _history.empty(batch_size, max_length, self.units, "float32"),
             "values": _history.empty(batch_size, max_length, width, self.compute_dtype),
-            **_history.start(max_length),
+            **_history.start(batch_size, max_length),
         }
 
     def step(self, inputs, state):

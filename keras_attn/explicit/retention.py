@@ -72,10 +72,12 @@ class Retention(StateAttention):
 
     def _read(self, query, key, values, present, causal):
         queries, keys, _ = self._turned(query, key, _places(present, key))
-        # Nothing fades at a padded position: (1 or B, H, S, 1)
+        return read_causal(_linear_state.read, queries, keys, values, self._log_decays(present, key))
+
+    def _log_decays(self, present, key):
+        """The logarithm of γ at each position, 0 at those that are not present: `(1 or B, H, S, 1)`."""
         counts = ops.ones((1, ops.shape(key)[1])) if present is None else ops.cast(present, "float32")
-        log_decay = counts[:, None, :, None] * self._log_decay()[:, None, None]
-        return read_causal(_linear_state.read, queries, keys, values, log_decay)
+        return counts[:, None, :, None] * self._log_decay()[:, None, None]
 
     def _turned(self, query, key, places):
         """Queries, keys, and where the queries stand: `(1 or B, T)`."""
@@ -92,16 +94,15 @@ class Retention(StateAttention):
         return self.output_dense(self._joined(standardised(mix)) * self.gate_dense(query))
 
     def initial_state(self, batch_size, max_length=None):
-        """The state before the first position, and the number of positions so far."""
-        return {"memory": self._empty_memory(batch_size), "position": ops.zeros((), dtype="int32")}
+        """The state before the first position, and each row's number of positions so far."""
+        return {"memory": self._empty_memory(batch_size), "position": ops.zeros((batch_size,), dtype="int32")}
 
-    def _advance(self, inputs, state):
-        count = ops.shape(inputs)[1]
-        places = state["position"] + 1 + ops.arange(count, dtype="int32")
+    def _advance(self, inputs, state, present):
+        places = state["position"][:, None] + _places(present, inputs)
         queries, keys = self._rotate(self._queries(inputs), places), self._rotate(self._keys(inputs), places)
-        log_decay = ops.ones((1, 1, count, 1)) * self._log_decay()[:, None, None]
+        log_decay = self._log_decays(present, inputs)
         mix, memory = _linear_state.read(queries, keys, self._values(inputs), log_decay, state["memory"])
-        return mix, {"memory": memory, "position": state["position"] + count}
+        return mix, {"memory": memory, "position": places[:, -1]}
 
     def get_config(self):
         return {**super().get_config(), "use_rotary": self.use_rotary}

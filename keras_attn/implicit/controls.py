@@ -74,7 +74,7 @@ class Pooling(Implicit):
         return ops.cast(ops.broadcast_to(mean, ops.shape(x)), inputs.dtype)
 
     def initial_state(self, batch_size, max_length=None):
-        return {"sum": ops.zeros((batch_size, self._width)), "count": ops.zeros(())}
+        return {"sum": ops.zeros((batch_size, self._width)), "count": ops.zeros((batch_size, 1))}
 
     def step(self, inputs, state):
         total, count = state["sum"] + ops.cast(inputs, "float32"), state["count"] + 1.0

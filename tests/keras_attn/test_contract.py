@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_attn
 from keras_attn import mixers
+from keras_attn.cached import Cached
 from tests.autodiff import gradient
 
 # Different primes (but the width), so that a swapped axis cannot pass.
@@ -60,6 +62,11 @@ def is_explicit(layer):
     return layer.kind == "explicit" and layer.weights_over == "positions"
 
 
+def has_slots(layer):
+    """Whether the state is a cache, in which padding has a place that is never looked at."""
+    return isinstance(layer, (keras_attn.Pairwise, Cached))
+
+
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
@@ -87,6 +94,7 @@ def model_of(layer, length=T, **call_options):
 
 
 RAGGED = np.arange(T)[None] < np.array([T, 5, 2])[:, None]
+LEFT = RAGGED[:, ::-1]
 HOLES = np.array([[1, 1, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0, 1], [1, 0, 0, 0, 0, 0, 1]], dtype=bool)
 
 
@@ -163,11 +171,10 @@ def test_3_what_cannot_be_causal_says_so(spec):
         built(spec)(normal(B, T, D), use_causal_mask=True)
 
 
-@pytest.mark.parametrize("mask", [RAGGED, ~RAGGED[:, ::-1], HOLES], ids=["right", "left", "holes"])
+@pytest.mark.parametrize("mask", [RAGGED, LEFT, HOLES], ids=["right", "left", "holes"])
 @specs()
 def test_4_what_stands_at_padded_positions_never_reaches_real_ones(spec, mask):
     layer = built(spec)
-    mask = mask | ~mask.any(axis=1, keepdims=True)
     inputs = normal(B, T, D)
     expected = numpy(layer(np.where(mask[..., None], inputs, 0.0), mask=mask))
     for poison in (np.nan, np.inf, -1e30):
@@ -305,6 +312,39 @@ def test_8_several_steps_at_a_time_equal_all_at_once(spec, count):
         output, state = layer.prefill(ops.convert_to_tensor(inputs[:, first : first + count]), state)
         outputs.append(output)
     close(ops.concatenate(outputs, axis=1), layer(inputs, use_causal_mask=True))
+
+
+@pytest.mark.parametrize("mask", [RAGGED, LEFT, HOLES], ids=["right", "left", "holes"])
+@specs(lambda layer: layer.can_step)
+def test_8_prompts_with_padding_go_on_as_each_would_alone(spec, mask):
+    layer = built(spec, length=T + 2)
+    if mask is not LEFT and padding_counts_as_distance(layer):
+        pytest.skip("Where positions are known, padding inside of the sequence counts as distance.")
+    prompts, after = normal(B, T, D), normal(B, 2, D, seed=1)
+    poisoned = np.where(mask[..., None], prompts, np.nan).astype("float32")
+    outputs, state = layer.prefill(ops.convert_to_tensor(poisoned), layer.initial_state(B, T + 2), mask)
+    answers = []
+    for t in range(2):
+        answer, state = layer.step(ops.convert_to_tensor(after[:, t]), state)
+        answers.append(numpy(answer))
+    assert np.all(numpy(outputs)[~mask] == 0.0)
+    for b in range(B):
+        alone = layer(np.concatenate([prompts[b, mask[b]], after[b]])[None], use_causal_mask=True)
+        close(numpy(alone)[0], np.concatenate([numpy(outputs)[b, mask[b]], [answer[b] for answer in answers]]))
+
+
+def padding_counts_as_distance(layer):
+    return hasattr(layer, "pattern") and (layer.pattern.spec is not None or getattr(layer, "positions", None))
+
+
+@specs(lambda layer: layer.can_step and not has_slots(layer))
+def test_8_a_row_of_padding_alone_leaves_its_state_as_it_was(spec):
+    layer = built(spec)
+    _, state = layer.prefill(normal(B, 3, D), layer.initial_state(B, T))
+    _, after = layer.prefill(normal(B, 2, D, seed=1), state, np.array([[1, 1], [0, 0], [0, 1]], dtype=bool))
+    for old, new in zip(keras.tree.flatten(state), keras.tree.flatten(after)):
+        assert tuple(new.shape) == tuple(old.shape) and new.dtype == old.dtype
+        np.testing.assert_array_equal(numpy(new)[1], numpy(old)[1])
 
 
 @specs()
