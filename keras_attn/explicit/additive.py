@@ -78,8 +78,7 @@ class AdditiveAttention(Pairwise):
 
     @property
     def pair_cost(self):
-        # The gradient by hand has about four numbers for each of the hidden layer: sum, tanh, its square, a product.
-        return 4 * self._width if self.built else 1
+        return self._width if self.built else 1
 
     def build_weights(self, query_shape, value_shape, key_shape):
         if self.units is None and query_shape[-1] != key_shape[-1]:
