@@ -18,6 +18,8 @@ from keras_attn import turns
 
 #: Bytes of scores that may be there at once, and of those of a chunk where they may not.
 PLAIN_ROOM, CHUNK_ROOM = 2**27, 2**25
+#: A batch whose size is not known before it comes counts as one of so many.
+UNKNOWN_BATCH = 32
 
 
 def by_chunks(look, query, key, value, bias, parameters, seen, size):
@@ -90,13 +92,16 @@ def chunk_size(asked, shape, pair_cost, heads_at_a_time=None, room=CHUNK_ROOM):
         heads_at_a_time: how many heads a chunk has; None for all.
         room: bytes of scores that a chunk may need.
     """
-    # While jax finds out shapes, an unknown size is a symbol, of which nothing can be asked.
     batch, heads, queries, keys = (size if isinstance(size, int) else None for size in shape)
+    # While jax finds out shapes, an unknown size is a symbol, of which nothing can be asked; all at once has the same.
+    if asked is None or not (queries or ops.is_tensor(shape[2])):
+        return None
     if asked != "auto":
-        return asked if asked is None or queries is None or asked < queries else None
+        return asked if queries is None or asked < queries else None
+    # Of an unknown length nothing says whether a loop would pay.
     if queries is None or keys is None:
         return None
-    row = 4 * (batch or 1) * keys * pair_cost
+    row = 4 * (batch or UNKNOWN_BATCH) * keys * pair_cost
     if row * heads * queries <= PLAIN_ROOM:
         return None
     return 2 ** int(math.log2(max(1, room // (row * (heads_at_a_time or heads)))))

@@ -61,6 +61,7 @@ class Cached(Explicit):
         """
         inputs = masks.zero(ops.cast(inputs, self.compute_dtype), mask)
         position, (batch, count) = state["position"], ops.shape(inputs)[:2]
+        self._check_room(position, count, state["real"].shape[1])
         mask = None if mask is None else ops.cast(mask, "bool")
         fresh = ops.ones((batch, count), dtype="bool") if mask is None else mask
         kept = {

@@ -68,10 +68,12 @@ class AttentionDecoder(keras.layers.Layer):
     def __init__(self, cell, attention, order="luong", input_feeding=None, units=None, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
-        if not hasattr(cell, "state_size"):
+        if not hasattr(cell, "state_size") or isinstance(cell, (type, keras.layers.RNN)):
             raise ValueError(f"`cell` must be a Keras cell, such as keras.layers.GRUCell(256). Received: cell={cell!r}")
         self.cell = cell
         self.mechanisms = [self._mechanism(item) for item in _listed(attention)]
+        if not self.mechanisms:
+            raise ValueError("`attention` must name at least one mechanism. Received: attention=[]")
         self.is_list = isinstance(attention, (list, tuple))
         self.order = choose("order", order, ORDERS)
         self.input_feeding = None if input_feeding is None else flag("input_feeding", input_feeding)
@@ -90,7 +92,7 @@ class AttentionDecoder(keras.layers.Layer):
 
     def _mechanism(self, item):
         layer = mixers.get(item, dtype=self.dtype_policy) if isinstance(item, (str, dict)) else item
-        if not hasattr(layer, "attend_step"):
+        if isinstance(layer, type) or not hasattr(layer, "attend_step"):
             raise ValueError(
                 "`attention` must be an explicit mixer, its name or its spec (such as "
                 f"{', '.join(mixers.names('explicit')[:3])}), or a list of them. Received: {item!r}"

@@ -2,6 +2,8 @@
 
 import difflib
 
+from keras import ops
+
 
 def choose(what, name, table):
     """`name` if the table has it.
@@ -38,6 +40,14 @@ def flag(name, value):
     if isinstance(value, bool):
         return value
     raise ValueError(f"Invalid argument `{name}`: it must be True or False. Received: {name}={value!r}")
+
+
+def known_values(x):
+    """A tensor's values as an array, or None where they are not known yet: in code that is being compiled."""
+    try:
+        return ops.convert_to_numpy(x)
+    except Exception:  # Each backend has an error of its own.
+        return None
 
 
 def plain(data):

@@ -4,7 +4,10 @@ T counts queries and S keys. Where S > T the last query stands at the last key (
 the keys hold a cache of earlier positions.
 """
 
+import keras
 from keras import ops
+
+from keras_attn.lookup import known_values
 
 
 def padding(mask):
@@ -24,6 +27,13 @@ def window(queries, keys, width):
 
 def given(mask):
     """A caller's mask of shape `(T, S)`, `(B, T, S)` or `(B, H, T, S)`, as four axes."""
+    mask = ops.convert_to_tensor(mask)
+    known = known_values(mask) if "float" in keras.backend.standardize_dtype(mask.dtype) else None
+    if known is not None and (known < 0.0).any():
+        raise ValueError(
+            "`attention_mask` is True, or 1, where looking is allowed. What is added to the scores goes into "
+            f"`attention_bias`. Received: numbers from {known.min()} to {known.max()}"
+        )
     return four_axes("attention_mask", ops.cast(mask, "bool"))
 
 

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks, noise
+from keras_attn.lookup import known_values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +92,20 @@ class Mixer(keras.layers.Layer):
                 layer._dtype_policy = _policy(layer)
         super().save_own_variables(store)
 
+    def _check_room(self, position, count, length):
+        """Raises if `count` more positions from `position` on are more than the `length` a state was made for.
+
+        In code that is being compiled the position is not known, and only what can never fit is refused.
+        """
+        known = known_values(position)
+        least = count + (0 if known is None else known.max()) if isinstance(count, int) else 0
+        if isinstance(length, int) and least > length:
+            raise ValueError(
+                f"The state of {type(self).__name__} {self.name!r} was made for {length} positions: make it with "
+                f"`initial_state(batch_size, max_length)` for as many as there will be. Received: {count} more"
+                + ("" if known is None else f" after {known.max()}")
+            )
+
     def _check_causal(self, use_causal_mask):
         if use_causal_mask and not self.can_be_causal:
             raise ValueError(
@@ -152,7 +167,7 @@ class Explicit(Mixer):
 
     Returns:
         The mix `(B, T, Dv)`, and if asked for the weights `(B, H, T, S)` as they were before dropout. A row with
-        nothing to look at has zero weights and a zero mix.
+        nothing to look at has zero weights and a zero mix, and so has a padded query.
     """
 
     kind = "explicit"
@@ -211,8 +226,8 @@ class Explicit(Mixer):
 
     def _asked(self, **what):
         weights = what["weights"]
-        if not isinstance(weights, bool):
-            what["weights"] = tuple(weights)
+        chosen = isinstance(weights, (list, tuple, range)) or getattr(weights, "ndim", 0) == 1
+        what["weights"] = tuple(map(int, weights)) if chosen else bool(weights)
         return Asked(**what)
 
     def _call(self, tensors, by_hand, mask, asked):
@@ -227,8 +242,18 @@ class Explicit(Mixer):
         query, value, key = self._sort_tensors(*tensors)
         mix, weights = self._attend(query, value, key, query_mask, source_mask, asked)
         if asked.weights:
+            weights = self._weights_of_real(weights, query_mask, asked)
             return mix, weights[:, 0] if self.squeeze_heads else weights
         return mix
+
+    @staticmethod
+    def _weights_of_real(weights, query_mask, asked):
+        """Weights `(B, H, T, S)`, zero at padded queries."""
+        if query_mask is None:
+            return weights
+        if asked.weights is not True:
+            query_mask = ops.take(query_mask, list(asked.weights), axis=1)
+        return ops.where(query_mask[:, None, :, None], weights, ops.zeros_like(weights))
 
     def _attend(self, query, value, key, query_mask, source_mask, asked):
         """The mix, and the weights before dropout (None if not asked for, where that saves work)."""
@@ -292,7 +317,9 @@ class Explicit(Mixer):
             self._check_list("inputs list", query, "[query, value] or [query, value, key]")
             query, value, key = (*query, None)[:3]
         value = query if value is None else value
-        return query, value, value if key is None else key
+        key = value if key is None else key
+        self._sort_shapes(*(tuple(x.shape) for x in (query, value, key)))
+        return query, value, key
 
     def _sort_masks(self, query, value, mask, query_mask, value_mask, key_mask):
         """The query's mask `(B, T)` and that of what it looks at `(B, S)`, each boolean or None."""
@@ -349,11 +376,12 @@ class Explicit(Mixer):
         query, value, key = self._sort_tensors(query, value, key)
         shapes = tuple(query.shape), tuple(value.shape), tuple(key.shape)
         mix = keras.KerasTensor(self.compute_output_shape(*shapes), dtype=self.compute_dtype)
-        if not return_attention_scores:
+        chosen = self._asked(weights=return_attention_scores).weights
+        if not chosen:
             return mix
         shape = self.compute_weights_shape(shapes[0], shapes[2])
-        if return_attention_scores is not True:
-            shape = (*shape[:2], len(return_attention_scores), *shape[3:])
+        if chosen is not True:
+            shape = (*shape[:2], len(chosen), *shape[3:])
         shape = (shape[0], *shape[2:]) if self.squeeze_heads else shape
         return mix, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
@@ -370,6 +398,12 @@ class Explicit(Mixer):
             query_shape, value_shape, key_shape = (*query_shape, None)[:3]
         value_shape = query_shape if value_shape is None else value_shape
         key_shape = value_shape if key_shape is None else key_shape
+        shapes = query_shape, value_shape, key_shape
+        if any(len(shape) < 3 for shape in shapes):
+            raise ValueError(
+                "Attention goes over positions: query, value and key have shapes (batch, positions, width). "
+                f"Received: {', '.join(str(tuple(shape)) for shape in shapes)}"
+            )
         if tuple(value_shape[1:-1]) != tuple(key_shape[1:-1]):
             raise ValueError(
                 "All axes of `value` and `key` but the first and the last must be equal. "

@@ -18,11 +18,12 @@ class Pairwise(Explicit):
         normalizer: how scores become weights, a name or a spec from `keras_attn.normalizers`.
         dropout: share of the weights dropped in training, in [0, 1).
         seed: an integer that makes the dropout repeatable.
-        chunk_size: queries at a time, at least 1; None for all at once; "auto" for all at once where that is small. The
-            numbers are the same, the memory is not.
+        chunk_size: queries at a time, at least 1; None for all at once; "auto" for all at once where that is small, or
+            where the length is not known beforehand. The numbers are the same, the memory is not.
 
     Call arguments, beside those of `Explicit`:
-        attention_bias: what to add to the scores, `(T, S)`, `(B, T, S)` or `(B, H, T, S)`.
+        attention_bias: what to add to the scores, `(T, S)`, `(B, T, S)` or `(B, H, T, S)`; finite, for masks say what
+            must not be seen.
         segment_ids: whole numbers `(B, T)`, or two such tensors for queries and keys: positions of different numbers
             do not look at each other, as for several texts packed into one row; numbers below 0 look at nothing.
         return_attention_scores: True for the weights too; a list of positions for those of these queries alone.
@@ -36,6 +37,10 @@ class Pairwise(Explicit):
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         self.normalizer = normalizer
         self._normalizer = normalizers.get(normalizer)
+        if isinstance(chunk_size, str) and chunk_size != "auto":
+            raise ValueError(
+                f'`chunk_size` must be "auto", None or a whole number. Received: chunk_size={chunk_size!r}'
+            )
         self.chunk_size = chunk_size if chunk_size == "auto" else whole_number("chunk_size", chunk_size, optional=True)
         if self._normalizer.uses_noise and self._seeds is None:
             self._seeds = keras.random.SeedGenerator(seed)
@@ -147,6 +152,14 @@ class Pairwise(Explicit):
             self.project_value(value),
         )
         bias = None if asked.attention_bias is None else masks.four_axes("attention_bias", asked.attention_bias)
+        if (
+            bias is not None
+            and query_mask is not None
+            and bias.shape[2] != 1
+            and bias.shape[0] in (query.shape[0], None)
+        ):
+            # What stands at padded queries reaches nobody, not even as NaN in a gradient.
+            bias = ops.where(query_mask[:, None, :, None], bias, ops.zeros_like(bias))
         mix, weights = self._look(*projected, bias, seen, asked)
         return masks.zero(self.merge(mix, query), query_mask), weights
 
@@ -167,23 +180,23 @@ class Pairwise(Explicit):
         tensors = (query, key, value, bias, parameters, seen)
         if asked.weights is True:
             return self._pairs(seed)(*tensors)
-        weights = self._weights_of(asked.weights, *tensors) if asked.weights else None
+        weights = self._weights_of(asked.weights, seed, *tensors) if asked.weights else None
         vectors = self._softmax_of_dots(query, key, bias, parameters, seen)
         extras = flash.Extras(self.score_falls, self.dropout, seed)
         if vectors and extras.are_none and self._can_fuse(query, key, seen):
             padding = None if seen.source_mask is None else masks.padding(seen.source_mask)
             return attend.fused(*vectors, value, seen.causal, padding), weights
-        shape = (query.shape[0], self.heads, query.shape[2], key.shape[2])
-        if not vectors:
+        shape = (ops.shape(query)[0], self.heads, ops.shape(query)[2], ops.shape(key)[2])
+        if vectors:
+            room = flash.ROOM // 2 if seen.pattern.spec else flash.ROOM
+            size = attend.chunk_size(self.chunk_size, shape, 1, self.heads // key.shape[1], room)
+        else:
             size = attend.chunk_size(self.chunk_size, shape, self.pair_cost)
-            if size is None:
-                return self._pairs(seed)(*tensors)[0], weights
-            return attend.by_chunks(self._pairs(seed, self.compute_chunk_scores), *tensors, size), weights
-        room = flash.ROOM // 2 if seen.pattern.spec else flash.ROOM
-        size = attend.chunk_size(self.chunk_size, shape, 1, self.heads // key.shape[1], room)
         if size is None:
             return self._pairs(seed)(*tensors)[0], weights
-        return flash.attend(*vectors, value, seen, size, extras), weights
+        if vectors:
+            return flash.attend(*vectors, value, seen, size, extras), weights
+        return attend.by_chunks(self._pairs(seed, self.compute_chunk_scores), *tensors, size), weights
 
     def _softmax_of_dots(self, query, key, bias, parameters, seen):
         """Vectors of whose dot products the weights are the softmax, with the same mask for all heads; or None."""
@@ -213,12 +226,17 @@ class Pairwise(Explicit):
 
         return look
 
-    def _weights_of(self, queries, query, key, value, bias, parameters, seen):
+    def _weights_of(self, queries, seed, query, key, value, bias, parameters, seen):
         """The weights of chosen queries, without those of the others."""
+        length = query.shape[2]
+        if length is not None and not all(-length <= place < length for place in queries):
+            raise ValueError(
+                f"`return_attention_scores` has positions of the {length} queries. Received: {list(queries)}"
+            )
         if bias is not None and bias.shape[2] != 1:
             bias = ops.take(bias, ops.convert_to_tensor(queries, dtype="int32"), axis=2)
         query = ops.take(query, ops.convert_to_tensor(queries, dtype="int32"), axis=2)
-        return self._pairs(None)(query, key, value, bias, parameters, seen.take(queries))[1]
+        return self._pairs(seed)(query, key, value, bias, parameters, seen.take(queries))[1]
 
     def _can_fuse(self, query, key, seen):
         """Whether the backend has a kernel of its own that computes exactly this."""
@@ -268,6 +286,7 @@ class Pairwise(Explicit):
         batch, count = ops.shape(inputs)[:2]
         inputs = masks.zero(ops.cast(inputs, self.compute_dtype), mask)
         position = state["position"]
+        self._check_room(position, count, state["real"].shape[1])
         rows = position + ops.arange(count, dtype="int32")
         real = ops.ones((batch, count), dtype="bool") if mask is None else ops.cast(mask, "bool")
         state = {

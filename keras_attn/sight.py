@@ -22,7 +22,8 @@ class Sight:
         pattern: a `keras_attn.patterns.Pattern`.
         segments: two tensors, whole numbers `(B, T)` and `(B, S)`: only equal ones may look at each other; or None.
         given: boolean, broadcasts to `(B, H, T, S)`, or None.
-        first_query, first_key: which of all queries and keys the first ones here are.
+        first_query, first_key: which of all queries and keys the first ones here are; or for each one here, how far it
+            stands behind where it would stand if the first were the first of all.
     """
 
     rows: object
@@ -108,7 +109,10 @@ class Sight:
     def take(self, queries):
         """The sight of chosen queries, given by their indices."""
         index = ops.convert_to_tensor(queries, dtype="int32")
-        return self.with_queries([ops.take(x, index, axis=axis) for x, axis in self.of_queries()])
+        index = ops.where(index < 0, index + ops.shape(self.rows)[0], index)
+        # Random numbers belong to places, so that chosen queries have the same as among all.
+        behind = self.first_query + index - ops.arange(len(queries), dtype="int32")
+        return self.with_queries([ops.take(x, index, axis=axis) for x, axis in self.of_queries()], behind)
 
     def reach(self, first, last):
         """The range `(low, high)` of keys, in Python's integers, beyond which the queries first..last-1 see nothing."""

@@ -13,8 +13,6 @@ from keras import ops
 
 from keras_attn.sight import Sight, window
 
-#: Of a sequence whose length is not known before it comes, so many turns.
-UNKNOWN_LENGTH_TURNS = 16
 #: Loops under causality: more of them skip more, and take longer to compile.
 CAUSAL_LOOPS = 8
 
@@ -56,7 +54,7 @@ class Loop:
     Attributes:
         queries, keys: slices of the sequences.
         seen: the sight of these queries on these keys.
-        size: queries at a turn, or None where their number is not known.
+        size: queries at a turn.
         starts: of each turn, which of the keys is its first; None if all turns see all of them.
         width: how many keys a turn sees, where `starts` is given.
     """
@@ -64,7 +62,7 @@ class Loop:
     queries: slice
     keys: slice
     seen: Sight
-    size: int | None
+    size: int
     starts: tuple | None = None
     width: int | None = None
 
@@ -143,10 +141,9 @@ class Loop:
         """How many queries, how many turns, how many queries each, and what belongs to queries, with its axis."""
         queries = [x[:, :, self.queries] for x in queries]
         length = queries[0].shape[2] or ops.shape(queries[0])[2]
-        if self.size is None:
-            count, size = UNKNOWN_LENGTH_TURNS, (length + UNKNOWN_LENGTH_TURNS - 1) // UNKNOWN_LENGTH_TURNS
-        else:
-            count, size = math.ceil(length / self.size), min(self.size, length)
+        # Of a sequence whose length is not known before it comes, both may be tensors.
+        size = min(self.size, length) if isinstance(length, int) else self.size
+        count = (length + size - 1) // size
         return length, count, size, [(x, 2) for x in queries] + self.seen.of_queries()
 
     def _seen(self, first, of_queries, start):
@@ -181,7 +178,7 @@ def loops(length, size, seen):
     if length is None or seen.first_row is None or not (seen.causal or seen.pattern.spec):
         whole = slice(0, length)
         keys = slice(0, seen.cols.shape[0])
-        return [Loop(whole, keys, seen.block(whole, keys), None if length is None else size)]
+        return [Loop(whole, keys, seen.block(whole, keys), size)]
     return _narrow(length, size, seen) or [
         _reaching(first, min(first + step, length), size, seen)
         for step in [size * math.ceil(length / size / CAUSAL_LOOPS)]
@@ -259,9 +256,10 @@ def _split(x, axis, count, size):
 
 def _padded(x, axis, length):
     """`x` with zeros behind its end along `axis`."""
-    ends = [(0, 0)] * len(x.shape)
-    ends[axis] = (0, length - ops.shape(x)[axis])
-    if ends[axis] == (0, 0):
+    more = length - ops.shape(x)[axis]
+    if isinstance(more, int) and more == 0:
         return x
+    ends = [(0, 0)] * len(x.shape)
+    ends[axis] = (0, more)
     is_bool = keras.backend.standardize_dtype(x.dtype) == "bool"
     return ops.cast(ops.pad(ops.cast(x, "int32"), ends), "bool") if is_bool else ops.pad(x, ends)

@@ -22,6 +22,12 @@ def advance(state):
     return {"position": state["position"] + 1} if "position" in state else {}
 
 
+def check_room(layer, state, rows):
+    """Raises if the rows of a fixed number are all written."""
+    if "position" in state:
+        layer._check_room(state["position"], 1, rows.shape[1])
+
+
 def append(rows, row, position=None):
     """The rows with one more, of shape `(B, d)`."""
     row = ops.cast(row, rows.dtype)[:, None]

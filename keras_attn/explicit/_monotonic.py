@@ -95,6 +95,7 @@ class Monotonic(Explicit):
 
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
+        _history.check_room(self, state, state["values"])
         query, position = ops.cast(inputs, self.compute_dtype)[:, None], state.get("position")
 
         def append(rows, row):

@@ -155,6 +155,7 @@ class GaussianWindowAttention(Explicit):
 
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
+        _history.check_room(self, state, state["values"])
         height, sharpness, step = self._gaussians(inputs[:, None])
         centre = state["centre"] + step[:, 0]
         values = _history.append(state["values"], inputs, state.get("position"))

@@ -5,13 +5,14 @@ from keras_attn.explicit import _linear_state
 from keras_attn.explicit._state_attention import StateAttention, read_causal, where_present
 from keras_attn.lookup import choose
 
-# A sum of weights below this is none.
-TINY = 1e-30
+# A sum of weights below this is none; no feature is smaller than LEAST, and a query's largest is one.
+TINY = 1e-37
+LEAST = -80.0
 
 
 def _elu(x):
     """1 + elu(x), written so that a small value is not lost in the one."""
-    return ops.where(x > 0.0, x + 1.0, ops.exp(ops.minimum(x, 0.0)))
+    return ops.where(x > 0.0, x + 1.0, ops.exp(ops.clip(x, LEAST, 0.0)))
 
 
 def _relu(x):
@@ -84,7 +85,10 @@ class LinearAttention(StateAttention):
 
     def _features(self, query, key):
         feature_map = FEATURE_MAPS[self.feature_map]
-        return feature_map(self._queries(query)), feature_map(self._keys(key))
+        queries = feature_map(self._queries(query))
+        # The size of a query cancels out; small features of query and key would be lost in their product.
+        queries = queries / ops.stop_gradient(ops.max(queries, axis=-1, keepdims=True))
+        return queries, feature_map(self._keys(key))
 
     def initial_state(self, batch_size, max_length=None):
         """The sums before the first position: of keys times values and, in the last column, of keys."""

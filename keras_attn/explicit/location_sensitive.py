@@ -117,6 +117,7 @@ class LocationSensitiveAttention(Explicit):
 
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
+        _history.check_room(self, state, state["values"])
         position = state.get("position")
         values = _history.append(state["values"], inputs, position)
         keys = _history.append(state["keys"], self.key_dense(inputs), position)

@@ -115,6 +115,70 @@ def test_second_derivatives_are_right_all_at_once_and_refused_by_chunks(of, loss
         second_gradient(lambda x: loss(of(8)(x)), X)
 
 
+@pytest.mark.compiles
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda n: MultiHeadAttention(2, chunk_size=n, positions="alibi", dropout=0.1, seed=1),
+        lambda n: MultiHeadAttention(2, chunk_size=n, sliding_window=3, normalizer="sparsemax"),
+        lambda n: AdditiveAttention(chunk_size=n),
+    ],
+)
+def test_batches_of_several_lengths_train_by_chunks_as_all_at_once(of, jit):
+    if jit and keras.config.backend() == "torch":
+        jit = False
+    weights = []
+    for size in (None, 3):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((None, D))
+        model = keras.Model(inputs, of(size)(inputs, inputs))
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit)
+        # From the second length on, tensorflow compiles for lengths that are not known.
+        for length in (5, 11, 1, 7):
+            model.train_on_batch(X[:, :length], X[:, :length])
+        weights.append(model.get_weights())
+    assert len(weights[0]) > 0
+    for plain, by_chunks in zip(*weights):
+        np.testing.assert_allclose(by_chunks, plain, atol=1e-5)
+
+
+def test_weights_of_chosen_queries_are_those_that_were_drawn():
+    x = RNG.normal(size=(B, 5, D)).astype("float32")
+    found = []
+    for asked in (True, [3, 0, -1]):
+        layer = MultiHeadAttention(2, normalizer="gumbel_hard", seed=5)
+        keras.utils.set_random_seed(0)
+        layer.build(x.shape)
+        found.append(layer(x, return_attention_scores=asked, training=True))
+    (mix, every), (same_mix, chosen) = found
+    np.testing.assert_array_equal(numpy(same_mix), numpy(mix))
+    np.testing.assert_array_equal(numpy(chosen), numpy(every)[:, :, [3, 0, 4]])
+
+
+def test_weights_of_queries_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match="of the 37 queries"):
+        pair(8)[0](X, return_attention_scores=[1, T])
+
+
+@pytest.mark.parametrize("normalizer", ["softmax", "sparsemax", "sigmoid"])
+def test_a_bias_at_padded_queries_reaches_nobody(normalizer):
+    layer = pair(None, normalizer=normalizer)[0]
+    mask = np.arange(T)[None] < np.array([[T], [11]])
+    bias = np.where(mask[:, None, :, None], RNG.normal(size=(B, 1, T, T)), np.nan).astype("float32")
+    slope = gradient(lambda x: ops.sum(ops.square(layer(x, mask=mask, attention_bias=bias))), X)
+    assert np.isfinite(slope).all() and np.abs(slope[0]).max() > 0.0
+
+
+def test_a_mask_that_is_to_be_added_is_refused():
+    added = np.where(ALLOWED, 0.0, -1e9).astype("float32")
+    with pytest.raises(ValueError, match="attention_bias"):
+        pair(8)[0](X, SOURCE, attention_mask=added)
+    # Ones and zeros are as good as True and False.
+    ones = pair(8)[0](X, SOURCE, attention_mask=ALLOWED.astype("float32"))
+    assert numpy(ones).shape == (B, T, D)
+
+
 def test_weights_of_chosen_queries_see_what_those_queries_see():
     _, layer = pair(8, sliding_window=9)
     call = {"use_causal_mask": True, "attention_bias": BIAS, "attention_mask": ALLOWED, "segment_ids": SEGMENTS}
@@ -150,6 +214,8 @@ def test_the_layer_chooses_chunks_by_what_they_need():
     assert attend.chunk_size("auto", (4, 1, 2048, 2048), 64) == 16
     assert attend.chunk_size("auto", (None, 8, 256, 256), 1) is None
     assert attend.chunk_size("auto", (4, 8, None, 8192), 1) is None
+    # An unknown batch may be large.
+    assert attend.chunk_size("auto", (None, 8, 512, 512), 1) == 64
     assert attend.chunk_size(None, (1, 8, 8192, 8192), 1) is None
     assert attend.chunk_size(7, (1, 8, 8192, 8192), 1) == 7
 

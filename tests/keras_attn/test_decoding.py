@@ -99,6 +99,16 @@ def test_beams_that_go_on_are_those_hypotheses_from_scratch(name):
     close(actual, numpy(layer(hypotheses, use_causal_mask=True))[:, -1])
 
 
+@pytest.mark.parametrize("spec", ["multi_head", "location", "key_value_memory", "monotonic", "gaussian_window"])
+def test_more_positions_than_a_state_was_made_for_are_refused(spec):
+    layer = mixers.get(spec)
+    x = np.random.default_rng(0).normal(size=(2, 4, 8)).astype("float32")
+    layer.build(x.shape)
+    _, state = layer.prefill(ops.convert_to_tensor(x[:, :3]), layer.initial_state(2, 3))
+    with pytest.raises(ValueError, match="made for 3 positions"):
+        layer.step(ops.convert_to_tensor(x[:, 3]), state)
+
+
 def test_rows_are_repeated_next_to_each_other_and_counters_left_alone():
     state = {"kept": [ops.arange(3), ops.reshape(ops.arange(6), (3, 2))], "position": ops.array(5)}
     repeated = decoding.repeat(state, 2)

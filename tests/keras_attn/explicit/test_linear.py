@@ -92,6 +92,17 @@ def test_a_small_denominator_is_as_good_as_a_large_one():
     close(numpy(layer(x, use_causal_mask=True))[seen], mix[seen], 1e-4)
 
 
+def test_small_features_of_query_and_key_are_not_lost_in_their_product():
+    layer = LinearAttention(num_heads=1)
+    layer.build((1, 3, 2))
+    layer.set_weights([np.eye(2, dtype="float32")] * 4)
+    x = np.full((1, 3, 2), -60.0, "float32")
+    mix, weights = layer(x, return_attention_scores=True)
+    np.testing.assert_allclose(ops.convert_to_numpy(weights), np.full((1, 1, 3, 3), 1 / 3), atol=1e-6)
+    for found in (mix, layer(x)):
+        np.testing.assert_allclose(ops.convert_to_numpy(found), x, rtol=1e-5)
+
+
 def test_an_unknown_feature_map_is_refused():
     with pytest.raises(ValueError, match="Unknown feature_map 'gelu'"):
         LinearAttention(num_heads=2, feature_map="gelu")
