@@ -110,7 +110,8 @@ def build(vocabulary_size, mixer=MEMORY, width=50, encoding="position", num_laye
         width: D, at least 1.
         encoding: how the memory's sentences are made of words, "position" or "bag".
         num_layers: how many layers the stack has, at least 1. A memory has hops.
-        dropout: share of each branch of the stack dropped in training, in [0, 1).
+        dropout: share of the vectors of question and sentences, or of each branch of the stack, that is dropped in
+            training, in [0, 1).
 
     Returns:
         A `keras.Model` of `{"story": (B, S, J), "question": (B, J)}`, int, 0 for padding, to logits
@@ -126,22 +127,24 @@ def build(vocabulary_size, mixer=MEMORY, width=50, encoding="position", num_laye
     question = keras.Input((None,), dtype="int32", name="question")
     spec = mixer if isinstance(mixer, dict) else {"mixer": mixer}
     if spec.get("mixer") == MEMORY:
-        logits = _ask_memory(story, question, vocabulary_size, spec, width, encoding)
+        logits = _ask_memory(story, question, vocabulary_size, spec, width, encoding, dropout)
     else:
         logits = _read_text(story, question, vocabulary_size, plain(mixer), width, num_layers, dropout)
     return keras.Model({"story": story, "question": question}, logits)
 
 
-def _ask_memory(story, question, vocabulary_size, spec, width, encoding):
+def _ask_memory(story, question, vocabulary_size, spec, width, encoding, dropout):
     known = [name for name in inspect.signature(EndToEndMemory).parameters if name != "kwargs"]
     given = {choose(f"option of {MEMORY!r}", name, known): value for name, value in spec.items() if name != "mixer"}
     memory = EndToEndMemory(**given, name="memory")
+    drop = keras.layers.Dropout(dropout, name="dropout")
     encoder = SentenceEncoder(vocabulary_size, width, tables=memory.tables, encoding=encoding, name="sentences")
+    told = drop(encoder(story))
     if memory.tying == "adjacent":
-        state, _ = memory(encoder(question, table=0), encoder(story), return_attention_scores=True)
+        state, _ = memory(drop(encoder(question, table=0)), told, return_attention_scores=True)
         return encoder(state, reverse=True)
-    asked = SentenceEncoder(vocabulary_size, width, encoding=encoding, name="questions")
-    state, _ = memory(asked(question), encoder(story), return_attention_scores=True)
+    asked = SentenceEncoder(vocabulary_size, width, encoding=encoder.encoding, name="questions")
+    state, _ = memory(drop(asked(question)), told, return_attention_scores=True)
     return keras.layers.Dense(vocabulary_size, use_bias=False, name="logits")(state)
 
 
