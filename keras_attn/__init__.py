@@ -27,7 +27,7 @@ from keras_attn.explicit import (
     StochasticHardAttention,
 )
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
-from keras_attn.memory import KeyValueMemory
+from keras_attn.memory import EndToEndMemory, KeyValueMemory, LinearStart, SentenceEncoder
 from keras_attn.mixer import Explicit, Implicit, Mixer
 from keras_attn.pairwise import Pairwise
 from keras_attn.regularizers import WeightRegularization
@@ -40,6 +40,7 @@ __all__ = [
     "AttentionDecoder",
     "AttentionPooling",
     "DeltaRule",
+    "EndToEndMemory",
     "Explicit",
     "GatedConvolution",
     "GatedLinearAttention",
@@ -53,6 +54,7 @@ __all__ = [
     "KeyValueMemory",
     "LinearAttention",
     "LinearRecurrence",
+    "LinearStart",
     "LocalAttention",
     "LocationAttention",
     "LocationSensitiveAttention",
@@ -66,6 +68,7 @@ __all__ = [
     "Recurrent",
     "ReinforceModel",
     "Retention",
+    "SentenceEncoder",
     "SpatialTransformer",
     "StochasticHardAttention",
     "TokenMLP",

@@ -8,6 +8,8 @@ from zoo.image import (
 )
 from zoo.safety import PresetError
 from zoo.store import load, presets, save
+from zoo.story import StoryAnswerer, StoryVectorizer
+from zoo.story import build as build_story_model
 from zoo.tagger import MixerTagger
 from zoo.text import (
     MixerTextBackbone,
@@ -27,6 +29,9 @@ __all__ = [
     "MixerTextClassifierPreprocessor",
     "MixerTokenizer",
     "PresetError",
+    "StoryAnswerer",
+    "StoryVectorizer",
+    "build_story_model",
     "load",
     "presets",
     "save",

@@ -4,6 +4,7 @@ from keras import ops
 from keras_attn import masks, normalizers, scores
 from keras_attn.cached import Cached
 from keras_attn.lookup import plain, whole_number
+from keras_attn.memory import _hops
 from keras_attn.mixer import Asked
 
 
@@ -88,11 +89,13 @@ class KeyValueMemory(Cached):
         state = self.query_dense(query)
         keys, values = self._rows("keys", keys), self._rows("values", values)
         mask = None if mask is None else mask[:, 0]
-        hops = []
-        for _ in range(self.hops):
-            hops.append(self._normalize(scores.scaled_dot(state, keys), mask))
-            state = state + ops.matmul(hops[-1], values)
-        return ops.stack(hops, axis=1)
+        _, weights = _hops.ask(
+            state,
+            [(keys, values)] * self.hops,
+            weigh=lambda state, keys: self._normalize(scores.scaled_dot(state, keys), mask),
+            advance=lambda hop, state, read: state + read,
+        )
+        return weights
 
     def compute_mix(self, weights, value, query):
         return self._read(weights, self.value_dense(value))
