@@ -27,7 +27,16 @@ from keras_attn.explicit import (
     StochasticHardAttention,
 )
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
-from keras_attn.memory import KeyValueMemory
+from keras_attn.memory import (
+    Hopfield,
+    HopfieldLookup,
+    HopfieldPooling,
+    KeyValueMemory,
+    NearestMemory,
+    PersistentMemory,
+    ProductKeyMemory,
+    SegmentMemory,
+)
 from keras_attn.mixer import Explicit, Implicit, Mixer
 from keras_attn.pairwise import Pairwise
 from keras_attn.regularizers import WeightRegularization
@@ -48,6 +57,9 @@ __all__ = [
     "GaussianWindowAttention",
     "Glimpse",
     "GlimpsePolicy",
+    "Hopfield",
+    "HopfieldLookup",
+    "HopfieldPooling",
     "Identity",
     "Implicit",
     "KeyValueMemory",
@@ -61,11 +73,15 @@ __all__ = [
     "MonotonicChunkwiseAttention",
     "MultiHeadAttention",
     "MultiplicativeAttention",
+    "NearestMemory",
     "Pairwise",
+    "PersistentMemory",
     "Pooling",
+    "ProductKeyMemory",
     "Recurrent",
     "ReinforceModel",
     "Retention",
+    "SegmentMemory",
     "SpatialTransformer",
     "StochasticHardAttention",
     "TokenMLP",

@@ -1,5 +1,19 @@
 """Attention over an explicit memory."""
 
+from keras_attn.memory.hopfield import Hopfield, HopfieldLookup, HopfieldPooling
 from keras_attn.memory.key_value import KeyValueMemory
+from keras_attn.memory.nearest import NearestMemory
+from keras_attn.memory.persistent import PersistentMemory
+from keras_attn.memory.product_key import ProductKeyMemory
+from keras_attn.memory.segment import SegmentMemory
 
-__all__ = ["KeyValueMemory"]
+__all__ = [
+    "Hopfield",
+    "HopfieldLookup",
+    "HopfieldPooling",
+    "KeyValueMemory",
+    "NearestMemory",
+    "PersistentMemory",
+    "ProductKeyMemory",
+    "SegmentMemory",
+]
