@@ -40,7 +40,7 @@ VARIANTS = [
     {"mixer": "delta_rule", "gated": True},
     {"mixer": "key_value_memory", "slots": 0, "hops": 3},
     {"mixer": "persistent_memory", "num_heads": 2, "slots": 5, "normalizer": "sparsemax"},
-    {"mixer": "hopfield", "num_heads": 2, "updates": 3, "tolerance": 0.3, "beta": 0.7},
+    {"mixer": "hopfield", "num_heads": 2, "updates": 3, "tolerance": 0.3, "beta": 0.2},
     {"mixer": "hopfield", "num_heads": 1, "updates": 2, "normalizer": "entmax15"},
     {"mixer": "hopfield_lookup", "slots": 5, "updates": 3, "tolerance": 0.1},
     {"mixer": "product_key", "half_keys": 5, "k": 3, "key_dim": 6, "query_norm": None, "value_rate": 4.0},
