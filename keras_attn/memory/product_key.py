@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attn import normalizers
+from keras_attn import masks, normalizers
 from keras_attn.lookup import choose, whole_number
 from keras_attn.memory import _heads
 from keras_attn.memory._lookup import Lookup
@@ -138,7 +138,8 @@ class ProductKeyMemory(Lookup):
 
     def lookup(self, inputs, mask=None, training=None):
         """Which slots each head reads, `(B, H, T, k)` int32, best first, and with which weights, `(B, H, T, k)`."""
-        (i, j), weights = self._best(ops.cast(inputs, self.compute_dtype), mask, training)
+        inputs = masks.zero(ops.cast(inputs, self.compute_dtype), mask)
+        (i, j), weights = self._best(inputs, mask, training)
         return i * self.half_keys + j, weights
 
     def totals(self, inputs, mask=None):
