@@ -211,12 +211,14 @@ def test_a_memory_that_does_not_fit_is_refused_and_left_as_it_was():
     assert all(np.array_equal(numpy(state[name]), x) for name, x in before.items())
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
-def test_a_mean_of_inputs_is_taken_in_full_precision(dtype):
-    layer = SegmentMemory(2, segment_length=N, compression=N, compressed_segments=1, dtype=dtype)
+def test_a_mean_of_inputs_is_taken_in_full_precision():
+    layer = SegmentMemory(2, segment_length=N, compression=N, dtype="mixed_float16")
     layer.build((None, None, D))
-    large = np.full((1, 3 * N, D), 3e4, "float32")
-    assert np.isfinite(numpy(ops.cast(layer(large), "float32"))).all()
+    same = {id(layer.value_dense.kernel), id(layer.output_dense.kernel)}
+    layer.set_weights([np.eye(D) if id(w) in same else np.zeros(w.shape) for w in layer.weights])
+    # The sum of so many is beyond what half precision can hold.
+    large = np.full((1, 3 * N, D), 2e4, "float32")
+    close(ops.cast(layer(large), "float32"), large, 1e-2)
 
 
 @pytest.mark.parametrize(
