@@ -27,7 +27,19 @@ from keras_attn.explicit import (
     StochasticHardAttention,
 )
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
-from keras_attn.memory import EndToEndMemory, KeyValueMemory, LinearStart, SentenceEncoder
+from keras_attn.memory import (
+    EndToEndMemory,
+    Hopfield,
+    HopfieldLookup,
+    HopfieldPooling,
+    KeyValueMemory,
+    LinearStart,
+    NearestMemory,
+    PersistentMemory,
+    ProductKeyMemory,
+    SegmentMemory,
+    SentenceEncoder,
+)
 from keras_attn.mixer import Explicit, Implicit, Mixer
 from keras_attn.pairwise import Pairwise
 from keras_attn.regularizers import WeightRegularization
@@ -49,6 +61,9 @@ __all__ = [
     "GaussianWindowAttention",
     "Glimpse",
     "GlimpsePolicy",
+    "Hopfield",
+    "HopfieldLookup",
+    "HopfieldPooling",
     "Identity",
     "Implicit",
     "KeyValueMemory",
@@ -63,11 +78,15 @@ __all__ = [
     "MonotonicChunkwiseAttention",
     "MultiHeadAttention",
     "MultiplicativeAttention",
+    "NearestMemory",
     "Pairwise",
+    "PersistentMemory",
     "Pooling",
+    "ProductKeyMemory",
     "Recurrent",
     "ReinforceModel",
     "Retention",
+    "SegmentMemory",
     "SentenceEncoder",
     "SpatialTransformer",
     "StochasticHardAttention",

@@ -24,7 +24,15 @@ from keras_attn.explicit import (
 )
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
 from keras_attn.lookup import choose
-from keras_attn.memory import KeyValueMemory
+from keras_attn.memory import (
+    Hopfield,
+    HopfieldLookup,
+    KeyValueMemory,
+    NearestMemory,
+    PersistentMemory,
+    ProductKeyMemory,
+    SegmentMemory,
+)
 from keras_attn.mixer import Mixer
 
 MIXERS = {
@@ -45,6 +53,14 @@ MIXERS = {
     "gated_linear_attention": (GatedLinearAttention, {"num_heads": 4}),
     "delta_rule": (DeltaRule, {"num_heads": 4}),
     "key_value_memory": (KeyValueMemory, {"slots": 8, "hops": 2}),
+    "persistent_memory": (PersistentMemory, {"num_heads": 4}),
+    "hopfield": (Hopfield, {"num_heads": 4, "updates": 3}),
+    # These two are read by each position alone: they stand beside a mixer, in a list of specs.
+    "hopfield_lookup": (HopfieldLookup, {"num_heads": 4}),
+    "product_key": (ProductKeyMemory, {"half_keys": 32, "k": 8, "key_dim": 32}),
+    # What lies a few positions back is remembered already: most of the work is the memory's.
+    "nearest_memory": (NearestMemory, {"num_heads": 4, "segment_length": 4}),
+    "segment_memory": (SegmentMemory, {"num_heads": 4}),
     "lstm": (Recurrent, {"cell": "lstm"}),
     "gru": (Recurrent, {"cell": "gru"}),
     "gated_conv": (GatedConvolution, {"kernel_size": 7}),

@@ -108,9 +108,13 @@ def top_k(scores, mask=None, k=8):
     z, allowed = _shifted(scores, mask)
     ranked = ops.stop_gradient(ops.where(allowed, z, -float("inf")))
     positions = ops.shape(z)[-1]
-    k = min(k, positions) if isinstance(positions, int) else ops.minimum(k, positions)
+    if isinstance(positions, int):
+        k, enough = min(k, positions), ranked
+    else:
+        # There may be fewer than k, and jax must know the number beforehand.
+        enough = ops.concatenate([ranked, ops.full((*ops.shape(z)[:-1], k), -float("inf"))], axis=-1)
     # Their minimum, not the last: a slice keeps XLA from its quick way, and it sorts all of them instead.
-    threshold = ops.min(ops.top_k(ranked, k)[0], axis=-1, keepdims=True)
+    threshold = ops.min(ops.top_k(enough, k)[0], axis=-1, keepdims=True)
     above, equal = ranked > threshold, ranked == threshold
     taken = ops.sum(ops.cast(above, "int32"), axis=-1, keepdims=True) + ops.cumsum(ops.cast(equal, "int32"), axis=-1)
     chosen = ops.logical_or(above, ops.logical_and(equal, taken <= k))

@@ -5,4 +5,25 @@ from keras_attn.memory.key_value import KeyValueMemory
 from keras_attn.memory.linear_start import LinearStart
 from keras_attn.memory.sentences import SentenceEncoder
 
-__all__ = ["EndToEndMemory", "KeyValueMemory", "LinearStart", "SentenceEncoder"]
+__all__ = [
+    "EndToEndMemory",
+    "KeyValueMemory",
+    "LinearStart",
+    "SentenceEncoder",
+]
+from keras_attn.memory.hopfield import Hopfield, HopfieldLookup, HopfieldPooling
+from keras_attn.memory.nearest import NearestMemory
+from keras_attn.memory.persistent import PersistentMemory
+from keras_attn.memory.product_key import ProductKeyMemory
+from keras_attn.memory.segment import SegmentMemory
+
+__all__ = [
+    "Hopfield",
+    "HopfieldLookup",
+    "HopfieldPooling",
+    "KeyValueMemory",
+    "NearestMemory",
+    "PersistentMemory",
+    "ProductKeyMemory",
+    "SegmentMemory",
+]

@@ -38,6 +38,10 @@ class SlotMemory(Mixer):
         """What is read `(B, T, D)` and the weights `(B, H, T, N)`, for inputs that are zero where the mask is False."""
         raise NotImplementedError(f"{type(self).__name__} must say what it reads: define `compute_mix`.")
 
+    def show_weights(self, found):
+        """The weights `(B, H, T, N)` from what `compute_mix` gave for them: called only where they are asked for."""
+        return found
+
     def call(self, inputs, mask=None, use_causal_mask=False, return_attention_scores=False, training=None):
         self._check_causal(use_causal_mask)
         mask = None if mask is None else ops.cast(mask, "bool")
@@ -45,6 +49,7 @@ class SlotMemory(Mixer):
         mix = masks.zero(mix, mask)
         if not return_attention_scores:
             return mix
+        weights = self.show_weights(weights)
         return mix, weights if mask is None else ops.where(mask[:, None, :, None], weights, 0.0)
 
     def compute_output_shape(self, input_shape):

@@ -161,7 +161,10 @@ def stateful(layer):
     return bool(keras.tree.flatten(layer.memory_state(layer.prepare_memory(ops.ones((1, S, DM))))))
 
 
-@pytest.mark.parametrize("name", mixers.names("explicit"))
+LOOKING_AT_POSITIONS = [name for name in mixers.names("explicit") if mixers.get(name).weights_over == "positions"]
+
+
+@pytest.mark.parametrize("name", LOOKING_AT_POSITIONS)
 def test_queries_one_after_another_get_what_the_layer_gives_them(name):
     spec = {"mixer": name, **MECHANISMS.get(name, {}), **({"alignment": "predictive"} if name == "local" else {})}
     layer = with_weights(mixers.get(spec), (None, 1, WIDTH), (None, S, DM))
