@@ -27,7 +27,13 @@ from keras_attn.explicit import (
     StochasticHardAttention,
 )
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
-from keras_attn.memory import KeyValueMemory
+from keras_attn.memory import (
+    DifferentiableNeuralComputer,
+    DifferentiableNeuralComputerCell,
+    KeyValueMemory,
+    NeuralTuringMachine,
+    NeuralTuringMachineCell,
+)
 from keras_attn.mixer import Explicit, Implicit, Mixer
 from keras_attn.pairwise import Pairwise
 from keras_attn.regularizers import WeightRegularization
@@ -40,6 +46,8 @@ __all__ = [
     "AttentionDecoder",
     "AttentionPooling",
     "DeltaRule",
+    "DifferentiableNeuralComputer",
+    "DifferentiableNeuralComputerCell",
     "Explicit",
     "GatedConvolution",
     "GatedLinearAttention",
@@ -61,6 +69,8 @@ __all__ = [
     "MonotonicChunkwiseAttention",
     "MultiHeadAttention",
     "MultiplicativeAttention",
+    "NeuralTuringMachine",
+    "NeuralTuringMachineCell",
     "Pairwise",
     "Pooling",
     "Recurrent",

@@ -24,7 +24,7 @@ from keras_attn.explicit import (
 )
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
 from keras_attn.lookup import choose
-from keras_attn.memory import KeyValueMemory
+from keras_attn.memory import DifferentiableNeuralComputer, KeyValueMemory, NeuralTuringMachine
 from keras_attn.mixer import Mixer
 
 MIXERS = {
@@ -45,6 +45,8 @@ MIXERS = {
     "gated_linear_attention": (GatedLinearAttention, {"num_heads": 4}),
     "delta_rule": (DeltaRule, {"num_heads": 4}),
     "key_value_memory": (KeyValueMemory, {"slots": 8, "hops": 2}),
+    "neural_turing_machine": (NeuralTuringMachine, {}),
+    "differentiable_neural_computer": (DifferentiableNeuralComputer, {}),
     "lstm": (Recurrent, {"cell": "lstm"}),
     "gru": (Recurrent, {"cell": "gru"}),
     "gated_conv": (GatedConvolution, {"kernel_size": 7}),
