@@ -10,6 +10,8 @@ OPTIONS = {
     "additive": {"units": (32, 64)},
     "multiplicative": {"score": ("general", "scaled_dot")},
     "key_value_memory": {"slots": (8, 16)},
+    "neural_turing_machine": {"slots": (32, 64)},
+    "differentiable_neural_computer": {"slots": (32, 64)},
     "monotonic": {"score_bias": (0.0, -2.0)},
     "monotonic_chunkwise": {"chunk_width": (4, 8)},
     "gaussian_window": {"components": (10, 3)},

@@ -12,8 +12,10 @@ import operator
 
 from keras import ops
 
-#: Added to squared lengths, so that an empty slot has a gradient; and how much of a slot counts as always in use.
+#: Added to squared lengths, so that an empty slot has a gradient.
 EPSILON = 1e-6
+#: Stands for zero where its logarithm is taken: too little to change a sum, and its square is no number to divide by.
+NEXT_TO_NOTHING = 1e-30
 
 
 def content_weights(keys, strengths, memory, key_masks=None):
@@ -62,37 +64,42 @@ def shift(weights, shares):
     around = ops.concatenate([weights[..., slots - reach :], weights, weights[..., :reach]], axis=-1)
     # Offset o = m - r reads from i - o, which stands at i + r - o = i + 2r - m behind the edge.
     starts = range(2 * reach, -1, -1)
-    return _sum(shares[..., m : m + 1] * around[..., start : start + slots] for m, start in enumerate(starts))
+    moved = (shares[..., m : m + 1] * around[..., start : start + slots] for m, start in enumerate(starts))
+    return functools.reduce(operator.add, moved)
 
 
 def sharpen(weights, exponents):
     """`w_i^γ / Σ_j w_j^γ`: `(B, H, N)` with exponents `(B, H)`, at least 0; a row of zeros stays as it is."""
     # In logarithms: (1/N)^γ is 0 in float32 where γ is large.
-    powers = exponents[..., None] * ops.log(ops.maximum(weights, 1e-30))
+    powers = exponents[..., None] * ops.log(ops.maximum(weights, NEXT_TO_NOTHING))
     return ops.where(ops.max(weights, axis=-1, keepdims=True) > 0.0, ops.softmax(powers, axis=-1), 0.0)
 
 
 def retention(read_weights, free_gates):
     """`ψ = Π_r (1 - f_r w_r)`, the share of each slot that the reading heads do not free: `(B, N)`."""
     kept = 1.0 - free_gates[..., None] * read_weights
-    return _each(kept, operator.mul)
+    # Head by head: a product over an axis has a slow gradient, and there are few.
+    return functools.reduce(operator.mul, (kept[:, head] for head in range(kept.shape[1])))
 
 
 def usage(previous, write_weights, retained):
     """`u_t = (u + w - u ∘ w) ∘ ψ` from `(B, N)`, the last step's write weights `(B, W, N)` and ψ `(B, N)`."""
-    unwritten = _each(1.0 - write_weights, operator.mul)
-    return (1.0 - (1.0 - previous) * unwritten) * retained
+    used = previous
+    for head in range(write_weights.shape[1]):
+        used = used + write_weights[:, head] - used * write_weights[:, head]
+    return used * retained
 
 
 def allocation(used):
     """`a[φ_j] = (1 - u[φ_j]) Π_{i<j} u[φ_i]`, φ the slots from the least used on: `(B, N)` from `(B, N)`."""
-    # Nothing is used by less than this, or the product would pass no gradient.
-    used = EPSILON + (1.0 - EPSILON) * used
     # Instead of sorting: (B, N, N), whether slot j comes before slot i; of equal ones the one with the lower number.
-    mine, other = used[:, :, None], used[:, None, :]
+    rank = ops.where(used > 1e-20, used, 0.0)
+    mine, other = rank[:, :, None], rank[:, None, :]
     number = ops.arange(used.shape[-1])
     before = ops.where(number[None, :] < number[:, None], other <= mine, other < mine)
-    product = ops.exp(ops.sum(ops.where(before, ops.log(other), 0.0), axis=-1))
+    # At zero the product would pass no gradient.
+    logs = ops.log(used + NEXT_TO_NOTHING)[:, None, :]
+    product = ops.exp(ops.sum(ops.where(before, logs, 0.0), axis=-1))
     return (1.0 - used) * product
 
 
@@ -180,7 +187,7 @@ def sparse_follow(strengths, places, read_weights):
 
 
 def write(memory, weights, erase, add):
-    """`M_i Π_h (1 - w_h(i) e_h) + Σ_h w_h(i) a_h`: `(B, N, d)`, with weights `(B, W, N)`, erase and add `(B, W, d)`."""
+    """`M_i Π_h (1 - w_h(i) e_h) + Σ_h w_h(i) a_h`: `(B, N, d)`, with weights `(B, W, N)`, the rest `(B, W, d)`."""
     kept = memory
     for head in range(weights.shape[1]):
         kept = kept - weights[:, head, :, None] * (erase[:, head, None] * kept)
@@ -200,12 +207,3 @@ def _take(rows, places):
     """`(B, N, K)`: what `(B, N)` has at places `(B, N, K)`."""
     flat = ops.reshape(places, (-1, places.shape[1] * places.shape[2]))
     return ops.reshape(ops.take_along_axis(rows, flat, axis=1), (-1, *places.shape[1:]))
-
-
-def _sum(terms):
-    return functools.reduce(operator.add, terms)
-
-
-def _each(x, operation):
-    """`(B, H, N)` to `(B, N)`, head by head: a product over an axis has a slow gradient, and H is small."""
-    return functools.reduce(operation, (x[:, head] for head in range(x.shape[1])))

@@ -211,7 +211,9 @@ class DifferentiableNeuralComputer(RecurrentMemory):
     `w_w = g_w (g_a a + (1 - g_a) c_w)`, `M_t = M_{t-1} ∘ (1 - w_w e') + w_w v'`. Links say what was written right after
     what: `L_ij = (1 - w_i - w_j) L_ij + w_i p_j`, `L_ii = 0`, with `p_t = (1 - Σ w_w) p_{t-1} + w_w`. Then is read,
     `r_t = Σ_i w_r(i) M_t(i)`, with `w_r = π_1 L' w_r + π_2 c_r + π_3 L w_r`: backward, by content, forward.
-    Contents are compared by `c = softmax(β cos(k, M))`. The controller sees `x_t` and `r_{t-1}`; the output is `W [h_t; r_t] + b`.
+    Contents are compared by `c = softmax(β cos(k, M))`. The controller sees `x_t` and `r_{t-1}`; the output is
+    `W [h_t; r_t] + b`. Masks and gates are bent by sigmoid, modes by softmax, `β = 1 + softplus`, all of what is held
+    within ±20.
 
     Several writing heads are given room one after another and have links of their own. Sparse links keep the K
     strongest of each slot, new ones being made from the K largest weights; time and memory then grow with N K instead

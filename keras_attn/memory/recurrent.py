@@ -142,6 +142,7 @@ class RecurrentMemory(SlotMemory):
         self.units = whole_number("units", units, optional=True)
         self.stateful = flag("stateful", stateful)
         self._controller = controller
+        self._stored = ()
         # Wrong names and options fail here, and not only once the width is known.
         self.make_cell(units or 1)
 
@@ -275,7 +276,7 @@ class RecurrentMemory(SlotMemory):
         super().load_own_variables(store)
 
     def _check_stateful(self):
-        if not self.stateful or not self.built:
+        if not self._stored:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} stores a state only with stateful=True and once it is built. "
                 f"Received: stateful={self.stateful}, built={self.built}"

@@ -39,6 +39,11 @@ VARIANTS = [
     {"mixer": "retention", "use_rotary": False},
     {"mixer": "delta_rule", "gated": True},
     {"mixer": "key_value_memory", "slots": 0, "hops": 3},
+    {"mixer": "neural_turing_machine", "slots": 5, "controller": "feed_forward", "initial_memory": "learned"},
+    {"mixer": "neural_turing_machine", "read_heads": 2, "write_heads": 3, "shift": 2, "units": 7},
+    {"mixer": "differentiable_neural_computer", "slots": 13, "links": 3, "read_heads": 2, "write_heads": 2},
+    {"mixer": "differentiable_neural_computer", "links": None, "erase_freed": True, "masked_keys": True},
+    {"mixer": "differentiable_neural_computer", "slots": 13, "sharpened_links": True, "controller": "gru"},
     {"mixer": "lstm", "bidirectional": True},
     {"mixer": "gru", "bidirectional": True},
     {"mixer": "gated_conv", "kernel_size": 2},
@@ -58,6 +63,10 @@ def specs(condition=lambda layer: True, variants=False):
 
 def is_explicit(layer):
     return layer.kind == "explicit" and layer.weights_over == "positions"
+
+
+def has_slots(layer):
+    return layer.kind == "explicit" and layer.weights_over == "slots"
 
 
 def normal(*shape, seed=0):
@@ -108,6 +117,15 @@ def test_1_the_weights_shape_is_known_before_the_values(spec):
     eager = mixers.get(spec)(query, value, return_attention_scores=True)
     assert [tuple(x.shape) for x in symbolic] == [tuple(x.shape) for x in eager]
     assert eager[1].shape[-2] == T and eager[1].shape[-1] == mixers.get(spec).extra_keys + S
+
+
+@specs(has_slots, variants=True)
+def test_1_the_shape_of_weights_over_slots_is_known_before_the_values(spec):
+    layer = mixers.get(spec)
+    symbolic = layer(keras.Input((T, D), batch_size=B), return_attention_scores=True)
+    eager = layer(normal(B, T, D), return_attention_scores=True)
+    assert [tuple(x.shape) for x in symbolic] == [tuple(x.shape) for x in eager]
+    assert tuple(eager[1].shape) == (B, layer.weight_rows, T, layer.slots)
 
 
 @specs()
@@ -236,6 +254,13 @@ def test_6_asking_for_weights_does_not_change_the_mix(spec):
     close(layer(inputs, mask=RAGGED, return_attention_scores=True)[0], layer(inputs, mask=RAGGED), 2e-6)
 
 
+@specs(has_slots, variants=True)
+def test_6_asking_for_weights_over_slots_changes_nothing(spec):
+    layer = built(spec)
+    inputs = normal(B, T, D)
+    close(layer(inputs, mask=HOLES, return_attention_scores=True)[0], layer(inputs, mask=HOLES), 2e-6)
+
+
 @specs(is_explicit)
 def test_6_weights_of_chosen_queries_are_those_among_all(spec):
     layer = built(spec)
@@ -282,6 +307,16 @@ def test_7_weights_are_a_distribution_and_the_very_ones_that_made_the_output(spe
     if layer.weights_are == "distribution":
         close(looks[looks != 0.0], 1.0)
     close(layer.compute_mix(heads, ops.where(mask[..., None], value, 0.0), ops.convert_to_tensor(query)), mix)
+
+
+@specs(has_slots, variants=True)
+def test_7_weights_over_slots_are_a_distribution_and_zero_at_padding(spec):
+    layer = built(spec)
+    weights = numpy(layer(normal(B, T, D), mask=HOLES, return_attention_scores=True)[1])
+    rows = np.moveaxis(weights, 2, 1)
+    assert np.all(weights >= -1e-6) and np.all(rows[~HOLES] == 0.0) and np.all(rows[HOLES].sum(-1) > 0.0)
+    if layer.weights_are == "distribution":
+        close(rows[HOLES].sum(-1), 1.0)
 
 
 @specs(lambda layer: layer.can_step, variants=True)
@@ -357,6 +392,14 @@ def test_11_half_precision_stays_finite_with_large_scores(spec, policy):
     output = layer(inputs, mask=RAGGED, use_causal_mask=layer.can_be_causal)
     assert keras.backend.standardize_dtype(output.dtype) == keras.DTypePolicy(policy).compute_dtype
     assert np.isfinite(numpy(ops.cast(output, "float32"))).all()
+
+
+@specs(lambda layer: has_slots(layer) and layer.can_step)
+def test_11_what_is_kept_from_step_to_step_is_float32_in_half_precision(spec):
+    layer = built(spec, dtype="mixed_float16")
+    _, state = layer.step(ops.cast(normal(B, D), "float16"), layer.initial_state(B, T))
+    kept = [keras.backend.standardize_dtype(x.dtype) for x in keras.tree.flatten(state)]
+    assert "float32" in kept and not {"float16", "bfloat16"} & set(kept)
 
 
 @specs(lambda layer: not layer.control)
