@@ -1,11 +1,11 @@
 """Do memories carry on where others break? Four tasks made by rules, learned short and tested long, at equal size.
 
     KERAS_BACKEND=jax python benchmarks/algorithms.py --out FILE [--task copy ...] [--model ntm ...] [--seeds 5]
-        [--steps 10000]
+        [--steps 10000] [--rate 0.001] [--clip 10]
 
 Each finished run is a line of JSON in FILE, and is not run again. At the end medians over the seeds are printed. The
-models have as many parameters as the Turing machine, within 5 %. All are trained alike: Adam with 1e-3, gradients held
-to a global norm of 10, batches of 32 fresh sequences.
+models have as many parameters as the Turing machine, within 5 %. All are trained alike: Adam, gradients held to a
+global norm, batches of 32 fresh sequences.
 """
 
 import argparse
@@ -48,6 +48,8 @@ MEMORIES = {
     "ntm": {"mixer": "neural_turing_machine"},
     "dnc": {"mixer": "differentiable_neural_computer", "links": "full"},
 }
+#: What tells one run from another.
+KEY = ("task", "model", "seed", "steps", "rate", "clip")
 MODELS = (*MEMORIES, "lstm", "multi_head")
 
 
@@ -113,13 +115,13 @@ class Said(keras.callbacks.Callback):
         print(f"  {(epoch + 1) * self._every} steps, loss {logs['loss']:.5f}, {rate:.1f} steps/s", flush=True)
 
 
-def run(task, name, seed, steps):
+def run(task, name, seed, steps, rate, clip):
     """Trains and tests once: a dictionary of what came out."""
     draw, options, tests = TASKS[task]
     keras.utils.set_random_seed(seed)
     inputs, targets, _ = draw(np.random.default_rng(0), 1, **options)
     model = equal_model(name, inputs.shape[-1], targets.shape[-1])
-    model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=10.0), keras.losses.BinaryCrossentropy(from_logits=True))
+    model.compile(keras.optimizers.Adam(rate, global_clipnorm=clip), keras.losses.BinaryCrossentropy(from_logits=True))
     every = min(500, steps)
     said, start = Said(every), time.perf_counter()
     data = Fresh(draw, options, seed, steps)
@@ -131,6 +133,8 @@ def run(task, name, seed, steps):
         "model": name,
         "seed": seed,
         "steps": steps,
+        "rate": rate,
+        "clip": clip,
         "parameters": model.count_params(),
         "seconds": round(seconds),
         "losses": said.losses,
@@ -174,19 +178,22 @@ def main():
     parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--rate", type=float, default=1e-3, help="of Adam")
+    parser.add_argument("--clip", type=float, default=10.0, help="the largest global norm of a gradient")
     given = parser.parse_args()
     for seed in range(given.seeds):
         for task in given.task:
             for name in given.model:
-                key = (task, name, seed, given.steps)
-                done = {(line["task"], line["model"], line["seed"], line["steps"]) for line in finished(given.out)}
+                key = (task, name, seed, given.steps, given.rate, given.clip)
+                done = {tuple(line[part] for part in KEY) for line in finished(given.out)}
                 if key in done:
                     continue
                 print(*key, flush=True)
                 line = json.dumps(run(*key))
                 with given.out.open("a") as file:
                     file.write(line + "\n")
-    report([line for line in finished(given.out) if line["steps"] == given.steps])
+    how = [given.steps, given.rate, given.clip]
+    report([line for line in finished(given.out) if [line[part] for part in KEY[3:]] == how])
 
 
 if __name__ == "__main__":
