@@ -28,6 +28,8 @@ from keras_attn.explicit import (
 )
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
 from keras_attn.memory import (
+    DifferentiableNeuralComputer,
+    DifferentiableNeuralComputerCell,
     EndToEndMemory,
     Hopfield,
     HopfieldLookup,
@@ -35,6 +37,8 @@ from keras_attn.memory import (
     KeyValueMemory,
     LinearStart,
     NearestMemory,
+    NeuralTuringMachine,
+    NeuralTuringMachineCell,
     PersistentMemory,
     ProductKeyMemory,
     SegmentMemory,
@@ -52,6 +56,8 @@ __all__ = [
     "AttentionDecoder",
     "AttentionPooling",
     "DeltaRule",
+    "DifferentiableNeuralComputer",
+    "DifferentiableNeuralComputerCell",
     "EndToEndMemory",
     "Explicit",
     "GatedConvolution",
@@ -79,6 +85,8 @@ __all__ = [
     "MultiHeadAttention",
     "MultiplicativeAttention",
     "NearestMemory",
+    "NeuralTuringMachine",
+    "NeuralTuringMachineCell",
     "Pairwise",
     "PersistentMemory",
     "Pooling",

@@ -25,10 +25,12 @@ from keras_attn.explicit import (
 from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
 from keras_attn.lookup import choose
 from keras_attn.memory import (
+    DifferentiableNeuralComputer,
     Hopfield,
     HopfieldLookup,
     KeyValueMemory,
     NearestMemory,
+    NeuralTuringMachine,
     PersistentMemory,
     ProductKeyMemory,
     SegmentMemory,
@@ -61,6 +63,8 @@ MIXERS = {
     # What lies a few positions back is remembered already: most of the work is the memory's.
     "nearest_memory": (NearestMemory, {"num_heads": 4, "segment_length": 4}),
     "segment_memory": (SegmentMemory, {"num_heads": 4}),
+    "neural_turing_machine": (NeuralTuringMachine, {}),
+    "differentiable_neural_computer": (DifferentiableNeuralComputer, {}),
     "lstm": (Recurrent, {"cell": "lstm"}),
     "gru": (Recurrent, {"cell": "gru"}),
     "gated_conv": (GatedConvolution, {"kernel_size": 7}),

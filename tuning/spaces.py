@@ -16,6 +16,8 @@ OPTIONS = {
     "product_key": {"half_keys": (32, 64)},
     "nearest_memory": {"segment_length": (4, 16)},
     "segment_memory": {"segment_length": (64, 16)},
+    "neural_turing_machine": {"slots": (32, 64)},
+    "differentiable_neural_computer": {"slots": (32, 64)},
     "monotonic": {"score_bias": (0.0, -2.0)},
     "monotonic_chunkwise": {"chunk_width": (4, 8)},
     "gaussian_window": {"components": (10, 3)},

@@ -20,5 +20,4 @@ class Lookup(SlotMemory):
 
     def prefill(self, inputs, state, mask=None):
         """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions."""
-        mix, _ = self.compute_mix(masks.zero(inputs, mask), mask, True, False)
-        return masks.zero(mix, mask), state
+        return masks.zero(self._mix(masks.zero(inputs, mask), mask, True, False), mask), state

@@ -173,16 +173,23 @@ class ProductKeyMemory(Lookup):
         return ops.swapaxes(query, 1, 2)
 
     def compute_mix(self, inputs, mask, causal, training):
+        read, *found = self._read(inputs, mask, training)
+        return read, self._over_all_slots(*found)
+
+    def compute_mix_alone(self, inputs, mask, causal, training):
+        return self._read(inputs, mask, training)[0]
+
+    def _read(self, inputs, mask, training):
+        """What is read `(B, T, D)`, the indices of the halves and the weights."""
         (i, j), weights = self._best(inputs, mask, training)
         # The heads' slots side by side: (B, T, H k)
         slots, shares = (_heads.join(x) for x in (i * self.half_keys + j, weights))
         values = ops.cast(ops.take(self.values, slots, axis=0), weights.dtype)
         read = ops.matmul(ops.expand_dims(shares, -2), values)[..., 0, :]
-        return read * ops.cast(self.value_rate, read.dtype), (i, j, weights)
+        return read * ops.cast(self.value_rate, read.dtype), i, j, weights
 
-    def show_weights(self, found):
+    def _over_all_slots(self, i, j, weights):
         # Products of two narrow one-hot arrays, not one wide: (B, H, T, n, k) x (B, H, T, k, n)
-        i, j, weights = found
         rows, columns = (ops.one_hot(x, self.half_keys, dtype=weights.dtype) for x in (i, j))
         dense = ops.matmul(ops.swapaxes(rows * ops.expand_dims(weights, -1), -1, -2), columns)
         return ops.reshape(dense, (*ops.shape(dense)[:-2], self.slots))

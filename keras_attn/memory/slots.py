@@ -10,8 +10,8 @@ from keras_attn.mixer import Mixer
 class SlotMemory(Mixer):
     """A mixer that writes to slots or reads them, by weights that can be shown.
 
-    A concrete layer says in `compute_mix` what it reads and with which weights, and in `weight_rows` and `slots` how
-    many of them there are.
+    A concrete layer says in `compute_mix` what it reads and with which weights, in `compute_mix_alone` if that is
+    cheaper without the weights, and in `weight_rows` and `slots` how many of them there are.
 
     Call arguments:
         inputs: `(B, T, D)`.
@@ -28,6 +28,8 @@ class SlotMemory(Mixer):
 
     kind = "explicit"
     weights_over = "slots"
+    #: "distribution": not negative, and each row sums to one; or "nonnegative".
+    weights_are = "distribution"
 
     @property
     def weight_rows(self):
@@ -38,19 +40,21 @@ class SlotMemory(Mixer):
         """What is read `(B, T, D)` and the weights `(B, H, T, N)`, for inputs that are zero where the mask is False."""
         raise NotImplementedError(f"{type(self).__name__} must say what it reads: define `compute_mix`.")
 
-    def show_weights(self, found):
-        """The weights `(B, H, T, N)` from what `compute_mix` gave for them: called only where they are asked for."""
-        return found
+    def compute_mix_alone(self, inputs, mask, causal, training):
+        """The mix `(B, T, D)` without the weights, where there is a cheaper way; else None."""
 
     def call(self, inputs, mask=None, use_causal_mask=False, return_attention_scores=False, training=None):
         self._check_causal(use_causal_mask)
         mask = None if mask is None else ops.cast(mask, "bool")
-        mix, weights = self.compute_mix(masks.zero(inputs, mask), mask, use_causal_mask, training)
-        mix = masks.zero(mix, mask)
+        asked = masks.zero(inputs, mask), mask, use_causal_mask, training
         if not return_attention_scores:
-            return mix
-        weights = self.show_weights(weights)
-        return mix, weights if mask is None else ops.where(mask[:, None, :, None], weights, 0.0)
+            return masks.zero(self._mix(*asked), mask)
+        mix, weights = self.compute_mix(*asked)
+        return masks.zero(mix, mask), weights if mask is None else ops.where(mask[:, None, :, None], weights, 0.0)
+
+    def _mix(self, *asked):
+        mix = self.compute_mix_alone(*asked)
+        return self.compute_mix(*asked)[0] if mix is None else mix
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

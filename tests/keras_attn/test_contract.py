@@ -51,6 +51,11 @@ VARIANTS = [
     {"mixer": "segment_memory", "num_heads": 3, "segment_length": 2},
     {"mixer": "segment_memory", "num_heads": 2, "segment_length": 2, "compression": 2, "compress": "conv"},
     {"mixer": "segment_memory", "segment_length": 2, "memory_segments": 2, "compression": 1, "compressed_segments": 2},
+    {"mixer": "neural_turing_machine", "slots": 5, "controller": "feed_forward", "initial_memory": "learned"},
+    {"mixer": "neural_turing_machine", "read_heads": 2, "write_heads": 3, "shift": 2, "units": 7},
+    {"mixer": "differentiable_neural_computer", "slots": 13, "links": 3, "read_heads": 2, "write_heads": 2},
+    {"mixer": "differentiable_neural_computer", "links": None, "erase_freed": True, "masked_keys": True},
+    {"mixer": "differentiable_neural_computer", "slots": 13, "sharpened_links": True, "controller": "gru"},
     {"mixer": "lstm", "bidirectional": True},
     {"mixer": "gru", "bidirectional": True},
     {"mixer": "gated_conv", "kernel_size": 2},
@@ -73,8 +78,12 @@ def is_explicit(layer):
 
 
 def has_slots(layer):
+    return layer.kind == "explicit" and layer.weights_over == "slots"
+
+
+def has_cache(layer):
     """Whether the state is a cache, in which padding has a place that is never looked at."""
-    return isinstance(layer, (keras_attn.Pairwise, Cached))
+    return isinstance(layer, (keras_attn.Pairwise, Cached, keras_attn.SegmentMemory))
 
 
 def normal(*shape, seed=0):
@@ -126,6 +135,15 @@ def test_1_the_weights_shape_is_known_before_the_values(spec):
     eager = mixers.get(spec)(query, value, return_attention_scores=True)
     assert [tuple(x.shape) for x in symbolic] == [tuple(x.shape) for x in eager]
     assert eager[1].shape[-2] == T and eager[1].shape[-1] == mixers.get(spec).extra_keys + S
+
+
+@specs(has_slots, variants=True)
+def test_1_the_shape_of_weights_over_slots_is_known_before_the_values(spec):
+    layer = mixers.get(spec)
+    symbolic = layer(keras.Input((T, D), batch_size=B), return_attention_scores=True)
+    eager = layer(normal(B, T, D), return_attention_scores=True)
+    assert [tuple(x.shape) for x in symbolic] == [tuple(x.shape) for x in eager]
+    assert tuple(eager[1].shape) == (B, layer.weight_rows, T, layer.slots)
 
 
 @specs()
@@ -266,6 +284,13 @@ def test_6_asking_for_weights_does_not_change_the_mix(spec):
     close(layer(inputs, mask=RAGGED, return_attention_scores=True)[0], layer(inputs, mask=RAGGED), 2e-6)
 
 
+@specs(has_slots, variants=True)
+def test_6_asking_for_weights_over_slots_changes_nothing(spec):
+    layer = built(spec)
+    inputs = normal(B, T, D)
+    close(layer(inputs, mask=HOLES, return_attention_scores=True)[0], layer(inputs, mask=HOLES), 2e-6)
+
+
 @specs(is_explicit)
 def test_6_weights_of_chosen_queries_are_those_among_all(spec):
     layer = built(spec)
@@ -314,6 +339,16 @@ def test_7_weights_are_a_distribution_and_the_very_ones_that_made_the_output(spe
     close(layer.compute_mix(heads, ops.where(mask[..., None], value, 0.0), ops.convert_to_tensor(query)), mix)
 
 
+@specs(has_slots, variants=True)
+def test_7_weights_over_slots_are_a_distribution_and_zero_at_padding(spec):
+    layer = built(spec)
+    weights = numpy(layer(normal(B, T, D), mask=HOLES, return_attention_scores=True)[1])
+    rows = np.moveaxis(weights, 2, 1)
+    assert np.all(weights >= -1e-6) and np.all(rows[~HOLES] == 0.0) and np.all(rows[HOLES].sum(-1) > 0.0)
+    if layer.weights_are == "distribution":
+        close(rows[HOLES].sum(-1), 1.0)
+
+
 @specs(lambda layer: layer.can_step, variants=True)
 def test_8_step_by_step_equals_all_at_once(spec):
     layer = built(spec)
@@ -341,8 +376,8 @@ def test_8_several_steps_at_a_time_equal_all_at_once(spec, count):
 @specs(lambda layer: layer.can_step)
 def test_8_prompts_with_padding_go_on_as_each_would_alone(spec, mask):
     layer = built(spec, length=T + 2)
-    if mask is not LEFT and padding_counts_as_distance(layer):
-        pytest.skip("Where positions are known, padding inside of the sequence counts as distance.")
+    if padding_counts_in_segments(layer) or (mask is not LEFT and padding_counts_as_distance(layer)):
+        pytest.skip("Where positions are known, padding counts as one.")
     prompts, after = normal(B, T, D), normal(B, 2, D, seed=1)
     poisoned = np.where(mask[..., None], prompts, np.nan).astype("float32")
     outputs, state = layer.prefill(ops.convert_to_tensor(poisoned), layer.initial_state(B, T + 2), mask)
@@ -356,11 +391,15 @@ def test_8_prompts_with_padding_go_on_as_each_would_alone(spec, mask):
         close(numpy(alone)[0], np.concatenate([numpy(outputs)[b, mask[b]], [answer[b] for answer in answers]]))
 
 
+def padding_counts_in_segments(layer):
+    return isinstance(layer, (keras_attn.NearestMemory, keras_attn.SegmentMemory))
+
+
 def padding_counts_as_distance(layer):
     return hasattr(layer, "pattern") and (layer.pattern.spec is not None or getattr(layer, "positions", None))
 
 
-@specs(lambda layer: layer.can_step and not has_slots(layer))
+@specs(lambda layer: layer.can_step and not has_cache(layer))
 def test_8_a_row_of_padding_alone_leaves_its_state_as_it_was(spec):
     layer = built(spec)
     _, state = layer.prefill(normal(B, 3, D), layer.initial_state(B, T))
@@ -420,6 +459,14 @@ def test_11_half_precision_stays_finite_with_large_scores(spec, policy):
     output = layer(inputs, mask=RAGGED, use_causal_mask=layer.can_be_causal)
     assert keras.backend.standardize_dtype(output.dtype) == keras.DTypePolicy(policy).compute_dtype
     assert np.isfinite(numpy(ops.cast(output, "float32"))).all()
+
+
+@specs(lambda layer: has_slots(layer) and hasattr(layer, "memory_of"))
+def test_11_what_is_kept_from_step_to_step_is_float32_in_half_precision(spec):
+    layer = built(spec, dtype="mixed_float16")
+    _, state = layer.step(ops.cast(normal(B, D), "float16"), layer.initial_state(B, T))
+    kept = [keras.backend.standardize_dtype(x.dtype) for x in keras.tree.flatten(state)]
+    assert "float32" in kept and not {"float16", "bfloat16"} & set(kept)
 
 
 @specs(lambda layer: not layer.control)

@@ -43,6 +43,8 @@ def test_a_wrong_spec_says_what_would_be_right(spec, message):
         ({"mixer": "multiplicative", "score": "generall"}, "Did you mean 'general'"),
         ({"mixer": "key_value_memory", "slots": -1}, "slots"),
         ({"mixer": "key_value_memory", "hops": 0}, "hops"),
+        ({"mixer": "neural_turing_machine", "slots": 0}, "slots"),
+        ({"mixer": "differentiable_neural_computer", "links": -2}, "links"),
         ({"mixer": "key_value_memory", "normalizer": "sink"}, "learns nothing"),
         ({"mixer": "multi_head", "normalizer": {"normalizer": "top_k", "k": 0}}, "k"),
         ({"mixer": "multi_head", "positions": "rotarry"}, "Did you mean 'rotary'"),
