@@ -1,6 +1,6 @@
 """Time and memory of a training step: our explicit layers beside Keras's own, in the same run.
 
-    KERAS_BACKEND=tensorflow python benchmarks/attention.py [--jit | --jit-both] [case ...]
+    KERAS_BACKEND=tensorflow python benchmarks/attention.py [--jit | --jit-both] [--repeats=7] [case ...]
 
 Forward and backward in float32, as a person trains: `model.compile("sgd", "mse")`, everything else as Keras has it
 (which is without XLA on tensorflow where there is no GPU), then `train_on_batch`. With --jit ours are compiled with
@@ -23,7 +23,7 @@ import numpy as np
 
 import keras_attn
 
-REPEATS = 7
+REPEATS = next((int(option.split("=")[1]) for option in sys.argv if option.startswith("--repeats=")), 7)
 JIT = next((option for option in ("--jit", "--jit-both") if option in sys.argv), None)
 
 
@@ -232,4 +232,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--memory"]:
         print_memory_growth(*sys.argv[2:4])
     else:
-        main([name for name in sys.argv[1:] if name != JIT] or list(CASES))
+        main([name for name in sys.argv[1:] if not name.startswith("--")] or list(CASES))

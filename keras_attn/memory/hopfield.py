@@ -10,7 +10,6 @@ from keras_attn import normalizers, scores
 from keras_attn.lookup import plain, whole_number
 from keras_attn.memory import _heads
 from keras_attn.memory._lookup import Lookup
-from keras_attn.pairwise import Pairwise
 
 
 def settle(update, state, updates, tolerance=None):
@@ -34,7 +33,7 @@ def settle(update, state, updates, tolerance=None):
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class Hopfield(Pairwise):
+class Hopfield(_heads.HeadedPairwise):
     """Hopfield association: each query is a state pattern that moves among the stored patterns, then reads a value.
 
     With projected queries ξ, keys K and values V of a head: `ξ ← softmax(β ξ K') K`, as often as `updates` says less
@@ -89,34 +88,10 @@ class Hopfield(Pairwise):
         chunk_size="auto",
         **kwargs,
     ):
-        super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
-        self.num_heads = whole_number("num_heads", num_heads)
+        super().__init__(num_heads, normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
         self.updates = whole_number("updates", updates)
         self.beta = _number("beta", beta, "above 0", lambda value: value > 0.0)
         self.tolerance = _number("tolerance", tolerance, "of at least 0", lambda value: value >= 0.0)
-
-    @property
-    def heads(self):
-        return self.num_heads
-
-    def build_weights(self, query_shape, value_shape, key_shape):
-        units = self.num_heads * _heads.width(query_shape[-1], self.num_heads)
-        self.query_dense = _heads.projection(self, "query", query_shape[-1], units)
-        self.key_dense = _heads.projection(self, "key", key_shape[-1], units)
-        self.value_dense = _heads.projection(self, "value", value_shape[-1], units)
-        self.output_dense = _heads.projection(self, "attention_output", units, query_shape[-1])
-
-    def project_query(self, query, rows):
-        return _heads.split(self.query_dense(query), self.num_heads)
-
-    def project_key(self, key, cols):
-        return _heads.split(self.key_dense(key), self.num_heads)
-
-    def project_value(self, value):
-        return _heads.split(self.value_dense(value), self.num_heads)
-
-    def merge(self, mix, query):
-        return self.output_dense(_heads.join(mix))
 
     def compute_scores(self, query, key, parameters):
         return scores.dot(*self.as_dot_product(query, key, parameters))
@@ -134,16 +109,9 @@ class Hopfield(Pairwise):
         state = settle(update, query, self.updates - 1, self.tolerance)
         return super()._look(state, key, value, bias, seen, asked)
 
-    def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
-        return self._sort_shapes(query_shape, value_shape, key_shape)[0]
-
-    def compute_weights_shape(self, query_shape, key_shape):
-        return query_shape[0], self.num_heads, query_shape[1], key_shape[1]
-
     def get_config(self):
         return {
             **super().get_config(),
-            "num_heads": self.num_heads,
             "updates": self.updates,
             "beta": self.beta,
             "tolerance": self.tolerance,

@@ -7,11 +7,10 @@ from keras import ops
 from keras_attn import attend, masks, noise, normalizers, scores
 from keras_attn.lookup import whole_number
 from keras_attn.memory import _heads, _state
-from keras_attn.pairwise import Pairwise
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class NearestMemory(Pairwise):
+class NearestMemory(_heads.HeadedPairwise):
     """Attention within a segment, and beside it to the nearest of all keys of earlier segments.
 
     The sequence is cut into segments of n positions. In head h query t has for key s the score
@@ -72,21 +71,12 @@ class NearestMemory(Pairwise):
         chunk_size="auto",
         **kwargs,
     ):
-        super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
-        self.num_heads = whole_number("num_heads", num_heads)
+        super().__init__(num_heads, normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
         self.segment_length = whole_number("segment_length", segment_length)
         self.neighbours = whole_number("neighbours", neighbours)
 
-    @property
-    def heads(self):
-        return self.num_heads
-
     def build_weights(self, query_shape, value_shape, key_shape):
-        units = self.num_heads * _heads.width(query_shape[-1], self.num_heads)
-        self.query_dense = _heads.projection(self, "query", query_shape[-1], units)
-        self.key_dense = _heads.projection(self, "key", key_shape[-1], units)
-        self.value_dense = _heads.projection(self, "value", value_shape[-1], units)
-        self.output_dense = _heads.projection(self, "attention_output", units, query_shape[-1])
+        super().build_weights(query_shape, value_shape, key_shape)
         by_head = (self.num_heads,)
         self.log_strength = self.add_weight(
             name="log_strength", shape=by_head, initializer=keras.initializers.Constant(math.log(10.0))
@@ -97,16 +87,10 @@ class NearestMemory(Pairwise):
         )
 
     def project_query(self, query, rows):
-        return scores.unit(_heads.split(self.query_dense(query), self.num_heads))
+        return scores.unit(super().project_query(query, rows))
 
     def project_key(self, key, cols):
-        return scores.unit(_heads.split(self.key_dense(key), self.num_heads))
-
-    def project_value(self, value):
-        return _heads.split(self.value_dense(value), self.num_heads)
-
-    def merge(self, mix, query):
-        return self.output_dense(_heads.join(mix))
+        return scores.unit(super().project_key(key, cols))
 
     def score_parameters(self):
         own = {"log_strength": self.log_strength, "gate": self.gate, "distance_bias": self.distance_bias}
@@ -170,16 +154,9 @@ class NearestMemory(Pairwise):
         """
         return _state.forget(state, rows, "real")
 
-    def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
-        return self._sort_shapes(query_shape, value_shape, key_shape)[0]
-
-    def compute_weights_shape(self, query_shape, key_shape):
-        return query_shape[0], self.num_heads, query_shape[1], key_shape[1]
-
     def get_config(self):
         return {
             **super().get_config(),
-            "num_heads": self.num_heads,
             "segment_length": self.segment_length,
             "neighbours": self.neighbours,
         }

@@ -6,11 +6,10 @@ from keras import ops
 from keras_attn import attend, masks, scores
 from keras_attn.lookup import whole_number
 from keras_attn.memory import _heads
-from keras_attn.pairwise import Pairwise
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class PersistentMemory(Pairwise):
+class PersistentMemory(_heads.HeadedPairwise):
     """Multi-head attention to the sequence and to learned keys and values beside it, which every query may look at.
 
     `head_h = softmax(Q_h [M^K_h; K_h]' / sqrt(d)) [M^V_h; V_h]` with N learned rows M^K and M^V for each head: what is
@@ -51,43 +50,21 @@ class PersistentMemory(Pairwise):
     """
 
     def __init__(self, num_heads, slots=16, normalizer="softmax", dropout=0.0, seed=None, chunk_size="auto", **kwargs):
-        super().__init__(normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
-        self.num_heads = whole_number("num_heads", num_heads)
+        super().__init__(num_heads, normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
         self.slots = whole_number("slots", slots, least=0)
-
-    @property
-    def heads(self):
-        return self.num_heads
 
     @property
     def extra_keys(self):
         return self.slots
 
     def build_weights(self, query_shape, value_shape, key_shape):
-        d = _heads.width(query_shape[-1], self.num_heads)
-        units = self.num_heads * d
-        self.query_dense = _heads.projection(self, "query", query_shape[-1], units)
-        self.key_dense = _heads.projection(self, "key", key_shape[-1], units)
-        self.value_dense = _heads.projection(self, "value", value_shape[-1], units)
-        self.output_dense = _heads.projection(self, "attention_output", units, query_shape[-1])
+        super().build_weights(query_shape, value_shape, key_shape)
         if self.slots:
             # Keys and values of about the size that projections of standardised inputs have.
             start = keras.initializers.RandomNormal(stddev=1.0)
-            shape = (self.num_heads, self.slots, d)
+            shape = (self.num_heads, self.slots, _heads.width(query_shape[-1], self.num_heads))
             self.slot_keys = self.add_weight(name="slot_keys", shape=shape, initializer=start)
             self.slot_values = self.add_weight(name="slot_values", shape=shape, initializer=start.clone())
-
-    def project_query(self, query, rows):
-        return _heads.split(self.query_dense(query), self.num_heads)
-
-    def project_key(self, key, cols):
-        return _heads.split(self.key_dense(key), self.num_heads)
-
-    def project_value(self, value):
-        return _heads.split(self.value_dense(value), self.num_heads)
-
-    def merge(self, mix, query):
-        return self.output_dense(_heads.join(mix))
 
     def compute_scores(self, query, key, parameters):
         return scores.scaled_dot(query, key)
@@ -140,12 +117,5 @@ class PersistentMemory(Pairwise):
         value = self._behind("slot_values", value) if self.slots else value
         return self.merge(attend.grouped_matmul(weights, value), query)
 
-    def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
-        return self._sort_shapes(query_shape, value_shape, key_shape)[0]
-
-    def compute_weights_shape(self, query_shape, key_shape):
-        batch, _, queries, sources = super().compute_weights_shape(query_shape, key_shape)
-        return batch, self.num_heads, queries, sources
-
     def get_config(self):
-        return {**super().get_config(), "num_heads": self.num_heads, "slots": self.slots}
+        return {**super().get_config(), "slots": self.slots}
