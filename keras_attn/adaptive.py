@@ -1,13 +1,12 @@
 """Adaptive computation time: a layer applied again and again, at each position as often as that position needs."""
 
 import inspect
-import math
 
 import keras
 from keras import ops
 
 from keras_attn import masks, mixers, positions
-from keras_attn.lookup import flag, whole_number
+from keras_attn.lookup import flag, number, whole_number
 
 
 def repeat(transition, halt, state, mask, max_steps, epsilon):
@@ -75,11 +74,7 @@ def same_shape(new, old):
 
 def check_ponder_weight(value):
     """`value` if it is a number of at least 0."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 <= value < math.inf:
-        return value
-    raise ValueError(
-        f"Invalid argument `ponder_weight`: it must be a number of at least 0. Received: ponder_weight={value!r}"
-    )
+    return number("ponder_weight", value, low=0.0, ends="[)")
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -127,9 +122,7 @@ class AdaptiveComputation(keras.layers.Layer):
         self.layer = layer if isinstance(layer, keras.layers.Layer) else mixers.get(layer, dtype=self.dtype_policy)
         self.max_steps = whole_number("max_steps", max_steps, least=2)
         self.ponder_weight = check_ponder_weight(ponder_weight)
-        if not isinstance(epsilon, (int, float)) or not 0.0 < epsilon < 1.0:
-            raise ValueError(f"Invalid argument `epsilon`: it must be in (0, 1). Received: epsilon={epsilon!r}")
-        self.epsilon = epsilon
+        self.epsilon = number("epsilon", epsilon, 0.0, 1.0)
         self.step_embedding = flag("step_embedding", step_embedding)
         self.halting = halting_unit()
         self._takes = frozenset(inspect.signature(self.layer.call).parameters)

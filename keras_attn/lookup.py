@@ -1,6 +1,7 @@
 """Checking what was asked for, with errors that help."""
 
 import difflib
+import math
 
 from keras import ops
 
@@ -28,6 +29,32 @@ def whole_number(name, value, least=1, optional=False):
     if (value is None and optional) or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
         return value
     right = f"an integer of at least {least}" + (" or None" if optional else "")
+    raise ValueError(f"Invalid argument `{name}`: it must be {right}. Received: {name}={value!r}")
+
+
+def number(name, value, low=-math.inf, high=math.inf, ends="()", optional=False, names=()):
+    """`value` if it is a finite number between two bounds, or None where that is allowed.
+
+    Args:
+        name, value: an argument's.
+        low, high: the bounds.
+        ends: whether they count, as intervals are written: "()", "[)", "(]" or "[]".
+        optional: whether None is right too.
+        names: what else is right, to be said in the error.
+
+    Raises:
+        ValueError: if not; it says what would be right and what came.
+    """
+    real = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    inside = real and (low < value or (ends[0] == "[" and value == low))
+    if (value is None and optional) or (inside and (value < high or (ends[1] == "]" and value == high))):
+        return value
+    right = "a number"
+    if high < math.inf:
+        right += f" in {ends[0]}{low:g}, {high:g}{ends[1]}"
+    elif low > -math.inf:
+        right += f" above {low:g}" if ends[0] == "(" else f" of at least {low:g}"
+    right = " or ".join([right, *map(repr, names), *(["None"] if optional else [])])
     raise ValueError(f"Invalid argument `{name}`: it must be {right}. Received: {name}={value!r}")
 
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks, noise
-from keras_attn.lookup import known_values
+from keras_attn.lookup import known_values, number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Explicit(Mixer):
 
     Returns:
         The mix `(B, T, Dv)`, and if asked for the weights `(B, H, T, S)` as they were before dropout. A row with
-        nothing to look at has zero weights and a zero mix, and so has a padded query.
+        nothing to look at has zero weights and a zero mix; those of a padded query, whose mix is zero, mean nothing.
     """
 
     kind = "explicit"
@@ -184,10 +184,8 @@ class Explicit(Mixer):
 
     def __init__(self, dropout=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.dropout = dropout
+        self.dropout = number("dropout", dropout, 0.0, 1.0, "[)")
         self.seed = seed
-        if not isinstance(dropout, (int, float)) or not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")
         self._seeds = keras.random.SeedGenerator(seed) if dropout else None
 
     def compute_weights(self, query, key, value, mask, query_mask=None, training=None):
@@ -242,18 +240,8 @@ class Explicit(Mixer):
         query, value, key = self._sort_tensors(*tensors)
         mix, weights = self._attend(query, value, key, query_mask, source_mask, asked)
         if asked.weights:
-            weights = self._weights_of_real(weights, query_mask, asked)
             return mix, weights[:, 0] if self.squeeze_heads else weights
         return mix
-
-    @staticmethod
-    def _weights_of_real(weights, query_mask, asked):
-        """Weights `(B, H, T, S)`, zero at padded queries."""
-        if query_mask is None:
-            return weights
-        if asked.weights is not True:
-            query_mask = ops.take(query_mask, list(asked.weights), axis=1)
-        return ops.where(query_mask[:, None, :, None], weights, ops.zeros_like(weights))
 
     def _attend(self, query, value, key, query_mask, source_mask, asked):
         """The mix, and the weights before dropout (None if not asked for, where that saves work)."""
@@ -398,16 +386,16 @@ class Explicit(Mixer):
             query_shape, value_shape, key_shape = (*query_shape, None)[:3]
         value_shape = query_shape if value_shape is None else value_shape
         key_shape = value_shape if key_shape is None else key_shape
+        if tuple(value_shape[1:-1]) != tuple(key_shape[1:-1]):
+            raise ValueError(
+                "All axes of `value` and `key` but the first and the last must be equal. "
+                f"Received: value_shape={value_shape}, key_shape={key_shape}"
+            )
         shapes = query_shape, value_shape, key_shape
         if any(len(shape) < 3 for shape in shapes):
             raise ValueError(
                 "Attention goes over positions: query, value and key have shapes (batch, positions, width). "
                 f"Received: {', '.join(str(tuple(shape)) for shape in shapes)}"
-            )
-        if tuple(value_shape[1:-1]) != tuple(key_shape[1:-1]):
-            raise ValueError(
-                "All axes of `value` and `key` but the first and the last must be equal. "
-                f"Received: value_shape={value_shape}, key_shape={key_shape}"
             )
         return tuple(query_shape), tuple(value_shape), tuple(key_shape)
 

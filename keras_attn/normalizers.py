@@ -12,12 +12,11 @@ The functions do the work. A spec names one with its options, as plain data: `"s
 import dataclasses
 import functools
 import inspect
-import math
 from collections.abc import Callable
 
 from keras import ops
 
-from keras_attn.lookup import choose, whole_number
+from keras_attn.lookup import choose, number, whole_number
 
 #: Halvings, each with a Newton step, after which a level is known as well as float32 can tell, even where a thousand
 #: scores crowd at the edge of the support.
@@ -192,7 +191,7 @@ class Normalizer:
 def _make_entmax(alpha=1.5):
     if _is(alpha, "learned"):
         return {"function": _entmax_by_logit, "learned": (("alpha_logit", "zeros"),)}
-    _number("alpha", alpha, 'a number in (1, 2] or "learned"', lambda value: 1.0 < value <= 2.0)
+    number("alpha", alpha, 1.0, 2.0, "(]", names=["learned"])
     return {"function": entmax, "options": {"alpha": alpha}}
 
 
@@ -200,7 +199,7 @@ def _make_sigmoid(bias="length"):
     if _is(bias, "learned"):
         return {"function": _sigmoid_with_bias, "learned": (("bias", "zeros"),), "sums_to_one": False}
     if not _is(bias, "length"):
-        _number("bias", bias, 'a number, "length" or "learned"')
+        number("bias", bias, names=["length", "learned"])
     return {"function": sigmoid, "options": {"bias": bias}, "sums_to_one": False}
 
 
@@ -209,7 +208,7 @@ def _make_top_k(k=8):
 
 
 def _make_gumbel_hard(temperature=1.0):
-    _number("temperature", temperature, "a number above 0", lambda value: value > 0.0)
+    number("temperature", temperature, low=0.0)
     return {"function": gumbel_hard, "options": {"temperature": temperature}, "uses_noise": True}
 
 
@@ -273,13 +272,6 @@ def get(spec):
 
 def _is(value, word):
     return isinstance(value, str) and value == word
-
-
-def _number(name, value, right, possible=lambda value: True):
-    """Raises unless `value` is a finite number and possible."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not (number and possible(value)):
-        raise ValueError(f"Invalid argument `{name}`: it must be {right}. Received: {name}={value!r}")
 
 
 def _finite(scores, mask):

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from keras import ops
 
-from keras_attn.lookup import choose, flag, whole_number
+from keras_attn.lookup import choose, flag, number, whole_number
 
 LAYOUTS = ("half", "interleaved")
 
@@ -176,8 +176,7 @@ class Rotary(Positions):
     def __post_init__(self):
         choose("layout", self.layout, LAYOUTS)
         whole_number("width", self.width, least=2, optional=True)
-        if isinstance(self.base, bool) or not isinstance(self.base, (int, float)) or not 1.0 < self.base < math.inf:
-            raise ValueError(f"Invalid argument `base`: it must be a number above 1. Received: base={self.base!r}")
+        number("base", self.base, low=1.0)
 
     def rotate(self, x, positions):
         return rotary(x, positions, self.layout, self.base, self.width)

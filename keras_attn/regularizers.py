@@ -9,13 +9,12 @@ which means their sum.
 """
 
 import dataclasses
-import math
 
 import keras
 from keras import ops
 
 from keras_attn import masks
-from keras_attn.lookup import choose, plain
+from keras_attn.lookup import choose, number, plain
 
 AMONG = ("heads", "queries")
 
@@ -81,7 +80,7 @@ def guided(weights, query_mask=None, source_mask=None, width=0.2):
 
     Tachibana et al., 2017, https://arxiv.org/abs/1710.08969, section 4 (there a mean over s too).
     """
-    _check_positive("width", width)
+    number("width", width, low=0.0)
     weights, real = _rows(weights, query_mask, source_mask)
     queries = _place(query_mask, ops.shape(weights)[2])[:, None, :, None]
     sources = _place(source_mask, ops.shape(weights)[3])[:, None, None, :]
@@ -120,12 +119,7 @@ def _check_among(name, value):
 
 
 def _check_positive(name, value):
-    if not _is_number(value) or value <= 0.0:
-        raise ValueError(f"Invalid argument `{name}`: it must be a number above 0. Received: {name}={value!r}")
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number(name, value, low=0.0)
 
 
 #: Name -> the function, and its options with what checks their values.
@@ -154,10 +148,7 @@ class Regularizer:
 
     def __post_init__(self):
         checks = REGULARIZERS[choose("regularizer", self.name, REGULARIZERS)][1]
-        if not _is_number(self.strength):
-            raise ValueError(
-                f"Invalid argument `strength`: it must be a finite number. Received: strength={self.strength!r}"
-            )
+        number("strength", self.strength)
         for option, value in self.options:
             checks[choose(f"option of {self.name!r}", option, {**checks, "strength": None})](option, value)
 

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_attn.lookup import number
+
 _DRAWS = contextvars.ContextVar("draws", default=None)
 
 
@@ -161,14 +163,10 @@ class ReinforceModel(keras.Model):
 
     def __init__(self, model, reward=None, entropy_weight=0.0, momentum=0.9, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(entropy_weight, (int, float)) or entropy_weight < 0.0:
-            raise ValueError(f"`entropy_weight` must be at least 0. Received: entropy_weight={entropy_weight!r}")
-        if momentum is not None and not (isinstance(momentum, (int, float)) and 0.0 <= momentum < 1.0):
-            raise ValueError(f"`momentum` must be in [0, 1) or None. Received: momentum={momentum!r}")
         self.model = model
         self.reward = reward
-        self.entropy_weight = entropy_weight
-        self.momentum = momentum
+        self.entropy_weight = number("entropy_weight", entropy_weight, low=0.0, ends="[)")
+        self.momentum = number("momentum", momentum, 0.0, 1.0, "[)", optional=True)
         self.supports_masking = True
         # The average of zeros and costs, and the part of it that is costs.
         self.average = self.add_weight(

@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_attn import masks, mixers
 from keras_attn.adaptive import at_step, check_ponder_weight, halting_unit, ponder_cost, repeat
-from keras_attn.lookup import flag, plain, whole_number
+from keras_attn.lookup import flag, number, plain, whole_number
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -65,9 +65,7 @@ class UniversalBlock(keras.layers.Layer):
         self.spec = mixer
         self.adaptive = flag("adaptive", adaptive)
         self.steps = whole_number("steps", steps, least=2 if adaptive else 1)
-        if isinstance(mlp_ratio, bool) or not isinstance(mlp_ratio, (int, float)) or not mlp_ratio > 0.0:
-            raise ValueError(f"`mlp_ratio` must be a number above 0. Received: mlp_ratio={mlp_ratio!r}")
-        self.mlp_ratio = mlp_ratio
+        self.mlp_ratio = number("mlp_ratio", mlp_ratio, low=0.0)
         self.step_embedding = flag("step_embedding", step_embedding)
         self.ponder_weight = check_ponder_weight(ponder_weight)
         self.dropout = dropout

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attn import scores
 from keras_attn.explicit import _alignment, _allowed, _history
-from keras_attn.lookup import choose, whole_number
+from keras_attn.lookup import choose, number, whole_number
 from keras_attn.mixer import Explicit
 from keras_attn.noise import uniform
 
@@ -25,8 +25,8 @@ class Monotonic(Explicit):
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         self.units = whole_number("units", units)
         self.mode = choose("mode", mode, MODES)
-        self.noise = _number("noise", noise, least=0.0)
-        self.score_bias = _number("score_bias", score_bias)
+        self.noise = number("noise", noise, low=0.0, ends="[)")
+        self.score_bias = number("score_bias", score_bias)
         if noise and self._seeds is None:
             self._seeds = keras.random.SeedGenerator(seed)
 
@@ -169,14 +169,6 @@ class AdditiveEnergy(keras.layers.Layer):
     def _score(self, query, projected, vector):
         query = self.query_dense(query)
         return ops.cast(scores.additive(query, projected, ops.cast(vector, query.dtype)), "float32")
-
-
-def _number(name, value, least=None):
-    real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if real and (least is None or value >= least):
-        return value
-    right = "a number" if least is None else f"a number of at least {least}"
-    raise ValueError(f"Invalid argument `{name}`: it must be {right}. Received: {name}={value!r}")
 
 
 def _normal(seed, like):

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attn import masks
 from keras_attn.explicit import _allowed, _history
-from keras_attn.lookup import whole_number
+from keras_attn.lookup import number, whole_number
 from keras_attn.mixer import Explicit
 
 # Exponents above this count as this much: its exponential, 403, is far beyond a useful height, sharpness or step.
@@ -56,9 +56,7 @@ class GaussianWindowAttention(Explicit):
     def __init__(self, components=10, speed=1.0, dropout=0.0, seed=None, **kwargs):
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         self.components = whole_number("components", components)
-        self.speed = speed
-        if isinstance(speed, bool) or not isinstance(speed, (int, float)) or not 0.0 < speed < math.inf:
-            raise ValueError(f"Invalid argument `speed`: it must be a number above 0. Received: speed={speed!r}")
+        self.speed = number("speed", speed, low=0.0)
 
     def build_weights(self, query_shape, value_shape, key_shape):
         # Σ_u exp(-(κ - u)²) is about sqrt(π), so that the weights sum to about one at first.

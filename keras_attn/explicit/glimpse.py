@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_attn import reinforce
 from keras_attn.explicit.spatial_transformer import bilinear, pixel
-from keras_attn.lookup import flag, whole_number
+from keras_attn.lookup import flag, number, whole_number
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -100,9 +100,7 @@ class GlimpsePolicy(keras.layers.Layer):
 
     def __init__(self, std=0.1, learned_baseline=False, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(std, bool) or not isinstance(std, (int, float)) or std <= 0.0:
-            raise ValueError(f"`std` must be above 0. Received: std={std!r}")
-        self.std = std
+        self.std = number("std", std, low=0.0)
         self.learned_baseline = flag("learned_baseline", learned_baseline)
         self.seed = seed
         self._chance = keras.random.SeedGenerator(seed)

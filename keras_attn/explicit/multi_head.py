@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_attn import attend, patterns, scores
 from keras_attn.explicit import axes
-from keras_attn.lookup import choose, flag, plain, whole_number
+from keras_attn.lookup import choose, flag, number, plain, whole_number
 from keras_attn.pairwise import Pairwise
 from keras_attn.positions import get as part_of_positions
 
@@ -121,7 +121,7 @@ class MultiHeadAttention(Pairwise):
         self.sliding_window = whole_number("sliding_window", sliding_window, optional=True)
         self.use_gate = use_gate
         self.score = choose("score", score, ("scaled_dot", "cosine"))
-        self.soft_cap = _positive("soft_cap", soft_cap)
+        self.soft_cap = number("soft_cap", soft_cap, low=0.0, optional=True)
         self.talking_heads = flag("talking_heads", talking_heads)
         self.positions = positions
         self._positions = part_of_positions(positions)
@@ -350,12 +350,6 @@ def _near_identity(shape, dtype=None):
 
 def _listed(spec):
     return [] if spec is None else list(spec) if isinstance(spec, (list, tuple)) else [spec]
-
-
-def _positive(name, value):
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
-        return value
-    raise ValueError(f"Invalid argument `{name}`: it must be a number above 0 or None. Received: {name}={value!r}")
 
 
 def _shape(output_shape):

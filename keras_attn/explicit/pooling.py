@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks, normalizers, scores
-from keras_attn.lookup import choose, plain, whole_number
+from keras_attn.lookup import choose, number, plain, whole_number
 
 SCORES = ("additive", "dot")
 
@@ -73,10 +73,8 @@ class AttentionPooling(keras.layers.Layer):
                 'The score "additive" has one head; several learned queries are `seeds`, several heads need the score '
                 f'"dot". Received: num_heads={num_heads}'
             )
-        if not isinstance(dropout, (int, float)) or not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout!r}")
         self.normalizer = normalizer
-        self.dropout = dropout
+        self.dropout = number("dropout", dropout, 0.0, 1.0, "[)")
         self.seed = seed
         self._normalizer = normalizers.get(normalizer)
         self._seeds = keras.random.SeedGenerator(seed) if self._normalizer.uses_noise else None

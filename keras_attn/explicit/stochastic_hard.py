@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_attn import masks, noise, normalizers, reinforce, scores
 from keras_attn.cached import Cached
-from keras_attn.lookup import choose, flag, whole_number
+from keras_attn.lookup import choose, flag, number, whole_number
 from keras_attn.mixer import zero_padding
 
 INFERENCE = ("expectation", "argmax")
@@ -67,9 +67,7 @@ class StochasticHardAttention(Cached):
         super().__init__(dropout=dropout, seed=seed, **kwargs)
         self.units = whole_number("units", units, optional=True)
         self.inference = choose("inference", inference, INFERENCE)
-        if isinstance(soft_chance, bool) or not isinstance(soft_chance, (int, float)) or not 0.0 <= soft_chance <= 1.0:
-            raise ValueError(f"`soft_chance` must be in [0, 1]. Received: soft_chance={soft_chance!r}")
-        self.soft_chance = soft_chance
+        self.soft_chance = number("soft_chance", soft_chance, 0.0, 1.0, "[]")
         self.learned_baseline = flag("learned_baseline", learned_baseline)
         self._seeds = keras.random.SeedGenerator(seed)
 

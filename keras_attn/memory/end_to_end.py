@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks, normalizers, scores
-from keras_attn.lookup import choose, whole_number
+from keras_attn.lookup import choose, number, whole_number
 from keras_attn.memory import _hops
 
 TYINGS = ("adjacent", "layer_wise", "key_value")
@@ -72,11 +72,9 @@ class EndToEndMemory(keras.layers.Layer):
         self.hops = whole_number("hops", hops)
         self.tying = choose("tying", tying, TYINGS)
         self.slots = whole_number("slots", slots, optional=True)
-        if not isinstance(noise, (int, float)) or not 0.0 <= noise < 1.0:
-            raise ValueError(f"`noise` must be in [0, 1). Received: noise={noise!r}")
+        self.noise = number("noise", noise, 0.0, 1.0, "[)")
         if noise and slots is None:
             raise ValueError(f"`noise` moves sentences in time, and without `slots` there is none. Received: {noise=}")
-        self.noise = noise
         self.seed = seed
         self._seeds = keras.random.SeedGenerator(seed) if noise else None
 

@@ -1,13 +1,12 @@
 """Modern Hopfield networks: attention as the update of an associative memory, repeated until it has settled."""
 
 import dataclasses
-import math
 
 import keras
 from keras import ops
 
 from keras_attn import normalizers, scores
-from keras_attn.lookup import plain, whole_number
+from keras_attn.lookup import number, plain, whole_number
 from keras_attn.memory import _heads
 from keras_attn.memory._lookup import Lookup
 
@@ -90,8 +89,8 @@ class Hopfield(_heads.HeadedPairwise):
     ):
         super().__init__(num_heads, normalizer=normalizer, dropout=dropout, seed=seed, chunk_size=chunk_size, **kwargs)
         self.updates = whole_number("updates", updates)
-        self.beta = _number("beta", beta, "above 0", lambda value: value > 0.0)
-        self.tolerance = _number("tolerance", tolerance, "of at least 0", lambda value: value >= 0.0)
+        self.beta = number("beta", beta, low=0.0, optional=True)
+        self.tolerance = number("tolerance", tolerance, low=0.0, ends="[)", optional=True)
 
     def compute_scores(self, query, key, parameters):
         return scores.dot(*self.as_dot_product(query, key, parameters))
@@ -157,8 +156,8 @@ class HopfieldLookup(Lookup):
         self.slots = whole_number("slots", slots)
         self.num_heads = whole_number("num_heads", num_heads)
         self.updates = whole_number("updates", updates)
-        self.beta = _number("beta", beta, "above 0", lambda value: value > 0.0)
-        self.tolerance = _number("tolerance", tolerance, "of at least 0", lambda value: value >= 0.0)
+        self.beta = number("beta", beta, low=0.0, optional=True)
+        self.tolerance = number("tolerance", tolerance, low=0.0, ends="[)", optional=True)
         self.normalizer = normalizer
         self._normalize = normalizers.get(normalizer)
         if self._normalize.learned or self._normalize.uses_noise:
@@ -299,11 +298,3 @@ class HopfieldPooling(keras.layers.Layer):
 
 def _tempered(state, beta):
     return scores.scaled(state) if beta is None else state * ops.cast(beta, state.dtype)
-
-
-def _number(name, value, right, possible):
-    """`value` if it is None or a finite number that is possible."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if value is None or (number and possible(value)):
-        return value
-    raise ValueError(f"Invalid argument `{name}`: it must be a number {right} or None. Received: {name}={value!r}")

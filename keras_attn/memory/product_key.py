@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks, normalizers
-from keras_attn.lookup import choose, whole_number
+from keras_attn.lookup import choose, number, whole_number
 from keras_attn.memory import _heads
 from keras_attn.memory._lookup import Lookup
 
@@ -97,9 +97,7 @@ class ProductKeyMemory(Lookup):
         if key_dim % 2:
             raise ValueError(f"`key_dim` must be even, half of it for each side. Received: key_dim={key_dim}")
         self.query_norm = None if query_norm is None else choose("query_norm", query_norm, NORMS)
-        if isinstance(value_rate, bool) or not isinstance(value_rate, (int, float)) or not 0.0 < value_rate < 1e6:
-            raise ValueError(f"`value_rate` must be a number above 0. Received: value_rate={value_rate!r}")
-        self.value_rate = value_rate
+        self.value_rate = number("value_rate", value_rate, low=0.0)
 
     @property
     def slots(self):

@@ -264,14 +264,7 @@ def test_5_a_sequence_of_padding_alone_gives_zeros_and_finite_gradients(spec):
     assert np.isfinite(grad).all() and np.all(grad[1] == 0.0)
 
 
-@specs(is_explicit, variants=True)
-def test_5_a_padded_query_has_no_weights(spec):
-    _, weights = built(spec)(normal(B, T, D), mask=RAGGED, return_attention_scores=True)
-    shown = numpy(weights).reshape(B, -1, T, numpy(weights).shape[-1])
-    assert np.all(np.moveaxis(shown, 2, 1)[~RAGGED] == 0.0)
-
-
-@specs(lambda layer: layer.kind == "explicit" and layer.weights_over == "positions")
+@specs(is_explicit)
 def test_1_inputs_without_positions_are_refused(spec):
     with pytest.raises(ValueError, match="positions"):
         mixers.get(spec)(normal(B, D))
