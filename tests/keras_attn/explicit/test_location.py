@@ -34,14 +34,15 @@ def test_the_weights_depend_on_the_query_and_the_place_alone():
     np.testing.assert_array_equal(numpy(same), numpy(weights))
 
 
-def test_masked_places_leave_their_share_to_the_others():
+def test_masked_keys_have_no_place_and_leave_their_share_to_the_others():
     layer, query, value = LocationAttention(), normal(1, T, D), normal(1, S, 2, seed=1)
     mask = np.array([[True, True, False, True, True, True, False]])
+    place = np.cumsum(mask[0]) - 1
     _, weights = layer(query, value, value_mask=mask, use_causal_mask=True, return_attention_scores=True)
     for t in range(T):
         seen = np.flatnonzero(mask[0] & (np.arange(S) <= t + S - T))
         expected = np.zeros(S)
-        expected[seen] = softmax(query[0, t] @ numpy(layer.kernel)[:, seen])
+        expected[seen] = softmax(query[0, t] @ numpy(layer.kernel)[:, place[seen]])
         np.testing.assert_allclose(numpy(weights)[0, 0, t], expected, rtol=1e-5)
 
 
