@@ -4,8 +4,8 @@
         [--steps 10000] [--rate 0.001] [--clip 10]
 
 Each finished run is a line of JSON in FILE, and is not run again. At the end medians over the seeds are printed. The
-models have about as many parameters as the Turing machine: the table shows how many. All are trained alike: Adam, gradients held to a
-global norm, batches of 32 fresh sequences.
+models have about as many parameters as the Turing machine: the table shows how many. All are trained alike: Adam,
+gradients held to a global norm, batches of 32 fresh sequences.
 """
 
 import argparse

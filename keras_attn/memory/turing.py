@@ -147,7 +147,7 @@ class NeuralTuringMachine(RecurrentMemory):
         shift: how far a head moves in one step, at least 0; `2 shift + 1` at most `slots`.
         controller: "lstm", "gru", "feed_forward", or one of Keras's recurrent cells.
         units: width of the controller, at least 1; None for that of the inputs.
-        initial_memory: "constant" (1e-6 everywhere, which learns best) or "learned".
+        initial_memory: "constant" (1e-6 everywhere) or "learned".
         stateful: whether a call starts with the memory that the last one left; see `reset_state`, `stored_state` and
             `restore_state`. The batch size must then be known and stay.
 
