@@ -1,11 +1,14 @@
 """Do memories carry on where others break? Four tasks made by rules, learned short and tested long, at equal size.
 
-    KERAS_BACKEND=jax python benchmarks/algorithms.py --out FILE [--task copy ...] [--model ntm ...] [--seeds 5]
-        [--steps 10000] [--rate 0.001] [--clip 10]
+    KERAS_BACKEND=jax python benchmarks/algorithms.py train --out FOLDER [--model ntm ...] [--steps 10000]
+    KERAS_BACKEND=jax python benchmarks/algorithms.py test --out FOLDER
+    python benchmarks/algorithms.py report --out FOLDER
 
-Each finished run is a line of JSON in FILE, and is not run again. At the end medians over the seeds are printed. The
-models have about as many parameters as the Turing machine: the table shows how many. All are trained alike: Adam,
-gradients held to a global norm, batches of 32 fresh sequences.
+`train` trains a model on every task with every seed, all side by side, and keeps their weights; killed, it goes on
+where it was. `test` tries what was trained, a line of JSON for each, and does not try it again. `report` prints medians
+over the seeds. The models have about as many parameters as the Turing machine: the table shows how many. All are
+trained alike: Adam, its rate falling to zero along half a cosine, gradients held to a global norm, batches of 32 fresh
+sequences, the loss counted where an answer is asked for.
 """
 
 import argparse
@@ -18,13 +21,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from keras_attn import mixers
 from zoo.datasets import algorithmic
 
 BATCH, TESTED = 32, 128
-WIDTH, UNITS, SLOTS, SLOT_WIDTH = 32, 100, 128, 20
+WIDTH, SLOTS, SLOT_WIDTH = 32, 128, 20
+#: As many as the widest task has; the others leave theirs at zero. So one model serves any task.
+CHANNELS, BITS = 10, 9
 #: How each task is drawn in training, and how in each of its tests.
 TASKS = {
     "copy": (algorithmic.copy, {}, {n: {"shortest": n, "longest": n} for n in (20, 30, 50, 100)}),
@@ -48,16 +53,17 @@ MEMORIES = {
     "ntm": {"mixer": "neural_turing_machine"},
     "dnc": {"mixer": "differentiable_neural_computer", "links": "full"},
 }
-#: What tells one run from another.
-KEY = ("task", "model", "seed", "steps", "rate", "clip")
 MODELS = (*MEMORIES, "lstm", "multi_head")
+#: Widths at which a model has as many parameters as the Turing machine, or nearly: see `nearest_size`.
+SIZES = {"ntm": 100, "dnc": 101, "lstm": 68, "multi_head": 56}
 
 
-def model_of(name, channels, bits, size=None):
-    """An untrained model from `(B, T, channels)` to logits `(B, T, bits)`, causal; `size` is a width to be fitted."""
-    inputs = keras.Input((None, channels))
+def model_of(name, size=None):
+    """An untrained model from `(B, T, CHANNELS)` to logits `(B, T, BITS)`, causal."""
+    size = size or SIZES[name]
+    inputs = keras.Input((None, CHANNELS))
     if name in MEMORIES:
-        spec = {**MEMORIES[name], "slots": SLOTS, "slot_width": SLOT_WIDTH, "units": size or UNITS}
+        spec = {**MEMORIES[name], "slots": SLOTS, "slot_width": SLOT_WIDTH, "units": size}
         hidden = mixers.get(spec)(layers.Dense(WIDTH)(inputs))
     elif name == "lstm":
         hidden = mixers.get("lstm")(mixers.get("lstm")(layers.Dense(size)(inputs)))
@@ -68,132 +74,149 @@ def model_of(name, channels, bits, size=None):
             hidden = layers.add([hidden, heads(layers.LayerNormalization()(hidden), use_causal_mask=True)])
             wide = layers.Dense(4 * size, activation="gelu")(layers.LayerNormalization()(hidden))
             hidden = layers.add([hidden, layers.Dense(size)(wide)])
-    return keras.Model(inputs, layers.Dense(bits)(hidden))
+    return keras.Model(inputs, layers.Dense(BITS)(hidden))
 
 
-def equal_model(name, channels, bits):
-    """The model whose number of parameters is nearest to the Turing machine's."""
-    goal = model_of("ntm", channels, bits).count_params()
-    if name == "ntm":
-        return model_of(name, channels, bits)
-    sizes = range(16, 160, 8 if name == "multi_head" else 2)
-    low, high = 0, len(sizes) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if model_of(name, channels, bits, sizes[middle]).count_params() < goal:
-            low = middle + 1
-        else:
-            high = middle
-    near = [sizes[place] for place in (max(0, low - 1), low)]
-    return min((model_of(name, channels, bits, size) for size in near), key=lambda m: abs(m.count_params() - goal))
+def nearest_size(name):
+    """The width at which the number of parameters is nearest to the Turing machine's: how `SIZES` was found."""
+    goal, sizes = model_of("ntm").count_params(), range(16, 160, 8 if name == "multi_head" else 1)
+    return min(sizes, key=lambda size: abs(model_of(name, size).count_params() - goal))
 
 
-class Fresh(keras.utils.PyDataset):
-    """Batches that never come twice."""
-
-    def __init__(self, draw, options, seed, steps):
-        super().__init__()
-        self._draw, self._options, self._seed, self._steps = draw, options, seed, steps
-
-    def __len__(self):
-        return self._steps
-
-    def __getitem__(self, index):
-        return self._draw(np.random.default_rng((self._seed, index)), BATCH, **self._options)
+def loss_of(logits, targets, weight):
+    """Mean cross-entropy of the bits at the steps that count."""
+    each = ops.binary_crossentropy(targets, logits, from_logits=True)
+    return ops.sum(ops.mean(each, axis=-1) * weight) / ops.sum(weight)
 
 
-class Said(keras.callbacks.Callback):
-    """Says the loss now and then."""
-
-    def __init__(self, every):
-        super().__init__()
-        self._every, self._start, self.losses = every, time.perf_counter(), []
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.losses.append(round(float(logs["loss"]), 5))
-        rate = (epoch + 1) * self._every / (time.perf_counter() - self._start)
-        print(f"  {(epoch + 1) * self._every} steps, loss {logs['loss']:.5f}, {rate:.1f} steps/s", flush=True)
+def wide(arrays, steps):
+    """A task's arrays with as many channels and bits as any, and so many steps, behind which nothing counts."""
+    inputs, targets, weight = arrays
+    behind = steps - weight.shape[1]
+    return (
+        np.pad(inputs, [(0, 0), (0, behind), (0, CHANNELS - inputs.shape[-1])]),
+        np.pad(targets, [(0, 0), (0, behind), (0, BITS - targets.shape[-1])]),
+        np.pad(weight, [(0, 0), (0, behind)]),
+    )
 
 
-def run(task, name, seed, steps, rate, clip):
-    """Trains and tests once: a dictionary of what came out."""
-    draw, options, tests = TASKS[task]
-    keras.utils.set_random_seed(seed)
-    inputs, targets, _ = draw(np.random.default_rng(0), 1, **options)
-    model = equal_model(name, inputs.shape[-1], targets.shape[-1])
-    model.compile(keras.optimizers.Adam(rate, global_clipnorm=clip), keras.losses.BinaryCrossentropy(from_logits=True))
-    every = min(500, steps)
-    said, start = Said(every), time.perf_counter()
-    data = Fresh(draw, options, seed, steps)
-    model.fit(data, steps_per_epoch=every, epochs=steps // every, shuffle=False, verbose=0, callbacks=[said])
-    seconds = time.perf_counter() - start
-    found = {str(case): test(model, draw, {**options, **changed}) for case, changed in tests.items()}
-    return {
-        "task": task,
+def drawer(copies):
+    """What draws batches for copies `(task, seed)`: the same ones for every model, and none twice."""
+    steps = max(draw(np.random.default_rng(0), 1, **options)[0].shape[1] for draw, options, _ in TASKS.values())
+
+    def draw(task, seed, step):
+        function, options, _ = TASKS[task]
+        return wide(function(np.random.default_rng((seed, step)), BATCH, **options), steps)
+
+    def batches(first, count):
+        # A triple of arrays for each step and each copy, to three arrays (count, copies, B, T, ...).
+        drawn = [[draw(*copy, step) for copy in copies] for step in range(first, first + count)]
+        return [np.array([[each[part] for each in row] for row in drawn]) for part in range(3)]
+
+    return batches
+
+
+def train(name, options):
+    import side_by_side
+
+    copies = [(task, seed) for task in options.task for seed in range(options.seeds)]
+    rate = keras.optimizers.schedules.CosineDecay(options.rate, options.steps)
+    model, optimizer, state = side_by_side.initial(
+        lambda: model_of(name),
+        lambda: keras.optimizers.Adam(rate, global_clipnorm=options.clip),
+        [seed for _, seed in copies],
+    )
+    start, path = time.perf_counter(), options.out / f"{name}.state.npz"
+    state, losses = side_by_side.train(model, optimizer, state, loss_of, drawer(copies), options.steps, path)
+    about = {
         "model": name,
-        "seed": seed,
-        "steps": steps,
-        "rate": rate,
-        "clip": clip,
         "parameters": model.count_params(),
-        "seconds": round(seconds),
-        "losses": said.losses,
-        "tests": found,
+        "copies": copies,
+        "recipe": {"steps": options.steps, "rate": options.rate, "clip": options.clip},
+        "seconds": round(time.perf_counter() - start),
+        "losses": losses.round(5).tolist(),
     }
+    (options.out / f"{name}.json").write_text(json.dumps(about))
+    np.savez(options.out / f"{name}.npz", *[np.asarray(x) for x in state[0]])
+    for task in options.task:
+        last = [loss for loss, copy in zip(losses[-1], copies) if copy[0] == task]
+        print(f"{name}, {task}: last losses {np.round(last, 5)}", flush=True)
 
 
-def test(model, draw, options):
+def test(name, options):
+    about = json.loads((options.out / f"{name}.json").read_text())
+    model = model_of(name)
+    done = {(line["model"], line["task"], line["seed"]) for line in tested(options.out)}
+    with np.load(options.out / f"{name}.npz") as kept:
+        weights = list(kept.values())
+    for copy, (task, seed) in enumerate(about["copies"]):
+        if (name, task, seed) in done:
+            continue
+        for variable, values in zip(model.trainable_variables, weights):
+            variable.assign(values[copy])
+        draw, how, cases = TASKS[task]
+        found = {str(case): score(model, draw, {**how, **changed}) for case, changed in cases.items()}
+        line = {"model": name, "task": task, "seed": seed, "parameters": about["parameters"], "tests": found}
+        with (options.out / "tests.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(name, task, seed, {case: both["bits"] for case, both in found.items()}, flush=True)
+
+
+def score(model, draw, how):
     """The share of bits that are right, and of sequences without a mistake."""
-    inputs, targets, weight = draw(np.random.default_rng(987_654), TESTED, **options)
+    arrays = draw(np.random.default_rng(987_654), TESTED, **how)
+    bits = arrays[1].shape[-1]
+    inputs, targets, weight = wide(arrays, arrays[2].shape[1])
     right = (model.predict(inputs, batch_size=BATCH, verbose=0) > 0.0) == (targets > 0.5)
-    counted = weight > 0.0
+    right, counted = right[..., :bits], weight > 0.0
     whole = np.all(right | ~counted[..., None], axis=(1, 2))
     return {"bits": round(float(right[counted].mean()), 5), "sequences": round(float(whole.mean()), 5)}
 
 
-def finished(path):
+def tested(folder):
+    path = folder / "tests.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def report(lines):
+def report(options):
     """Medians over seeds, a row for each task and model."""
-    print("| task | model | parameters | seeds | " + "share of bits right: median (worst to best) |")
+    lines = tested(options.out)
+    print("| task | model | parameters | seeds | bits right: median (worst to best); sequences without a mistake |")
     print("|---|---|---|---|---|")
-    for task in TASKS:
-        for name in MODELS:
+    for task in options.task:
+        for name in options.model:
             runs = [line for line in lines if (line["task"], line["model"]) == (task, name)]
             if not runs:
                 continue
             cells = []
             for case in runs[0]["tests"]:
-                bits = [line["tests"][case]["bits"] for line in runs]
-                cells.append(f"{case}: {np.median(bits):.4f} ({min(bits):.4f} to {max(bits):.4f})")
-            print(f"| {task} | {name} | {runs[0]['parameters']} | {len(runs)} | {'; '.join(cells)} |")
+                bits, whole = ([line["tests"][case][what] for line in runs] for what in ("bits", "sequences"))
+                cells.append(
+                    f"{case}: {np.median(bits):.4f} ({min(bits):.4f} to {max(bits):.4f}); {np.median(whole):.2f}"
+                )
+            print(f"| {task} | {name} | {runs[0]['parameters']} | {len(runs)} | {'<br>'.join(cells)} |")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["train", "test", "report"])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
     parser.add_argument("--steps", type=int, default=10_000)
-    parser.add_argument("--rate", type=float, default=1e-3, help="of Adam")
-    parser.add_argument("--clip", type=float, default=10.0, help="the largest global norm of a gradient")
-    given = parser.parse_args()
-    for seed in range(given.seeds):
-        for task in given.task:
-            for name in given.model:
-                key = (task, name, seed, given.steps, given.rate, given.clip)
-                done = {tuple(line[part] for part in KEY) for line in finished(given.out)}
-                if key in done:
-                    continue
-                print(*key, flush=True)
-                line = json.dumps(run(*key))
-                with given.out.open("a") as file:
-                    file.write(line + "\n")
-    how = [given.steps, given.rate, given.clip]
-    report([line for line in finished(given.out) if [line[part] for part in KEY[3:]] == how])
+    parser.add_argument("--rate", type=float, default=1e-3, help="of Adam, at first")
+    parser.add_argument("--clip", type=float, default=1.0, help="the largest global norm of a gradient")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.what == "report":
+        return report(options)
+    for name in options.model:
+        if options.what == "train":
+            if not (options.out / f"{name}.npz").exists():
+                train(name, options)
+        elif (options.out / f"{name}.npz").exists():
+            test(name, options)
 
 
 if __name__ == "__main__":

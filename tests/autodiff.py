@@ -6,24 +6,29 @@ import numpy as np
 
 def gradient(function, x):
     """The gradient at the array `x` of the scalar `function(x)`, as an array."""
-    x = np.asarray(x, dtype="float32")
+    return gradients(function, [x])[0]
+
+
+def gradients(function, arrays):
+    """The gradients at the arrays of the scalar `function(*arrays)`, as arrays."""
+    arrays = [np.asarray(x, dtype="float32") for x in arrays]
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        x = tf.convert_to_tensor(x)
+        arrays = [tf.convert_to_tensor(x) for x in arrays]
         with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return tape.gradient(y, x).numpy()
+            tape.watch(arrays)
+            y = function(*arrays)
+        return [x.numpy() for x in tape.gradient(y, arrays)]
     if keras.backend.backend() == "jax":
         import jax
 
-        return np.asarray(jax.grad(function)(x))
+        return [np.asarray(x) for x in jax.grad(function, argnums=tuple(range(len(arrays))))(*arrays)]
     import torch
 
-    x = torch.tensor(x, requires_grad=True)
-    function(x).backward()
-    return x.grad.numpy()
+    arrays = [torch.tensor(x, requires_grad=True) for x in arrays]
+    function(*arrays).backward()
+    return [x.grad.numpy() for x in arrays]
 
 
 def second_gradient(function, x):

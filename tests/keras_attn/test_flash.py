@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_attn import MultiHeadAttention, MultiplicativeAttention, flash, noise, patterns, positions, sight
-from tests.autodiff import gradient
+from tests.autodiff import gradients
 
 B, H, G, T, S, D, DV = 2, 4, 2, 37, 41, 8, 5
 RNG = np.random.default_rng(0)
@@ -76,11 +76,10 @@ def by_definition(query, key, value, allowed, bias=0.0, left=1.0):
 def of_flash(tensors, seen, size, *extras):
     mix = ops.convert_to_numpy(flash.attend(*map(ops.convert_to_tensor, tensors), seen, size, *extras))
 
-    def loss(x, which):
-        these = [ops.convert_to_tensor(y) if at != which else x for at, y in enumerate(tensors)]
-        return ops.sum(flash.attend(*these, seen, size, *extras) * ops.convert_to_tensor(UPSTREAM))
+    def loss(*tensors):
+        return ops.sum(flash.attend(*tensors, seen, size, *extras) * ops.convert_to_tensor(UPSTREAM))
 
-    return mix, *(gradient(lambda x, at=at: loss(x, at), tensors[at]) for at in range(3))
+    return mix, *gradients(loss, tensors)
 
 
 @pytest.mark.parametrize(
@@ -128,14 +127,12 @@ def test_in_half_precision(dtype, name):
     here = seen(**SIGHTS[name])
     wanted = by_definition(QUERY, KEY, VALUE, allowed(here))
 
-    def loss(x, which):
-        these = [x if at == which else ops.convert_to_tensor(y) for at, y in enumerate((QUERY, KEY, VALUE))]
-        mix = flash.attend(*(ops.cast(y, dtype) for y in these), here, 8)
+    def loss(*tensors):
+        mix = flash.attend(*(ops.cast(x, dtype) for x in tensors), here, 8)
         assert keras.backend.standardize_dtype(mix.dtype) == dtype
         return ops.sum(ops.cast(mix, "float32") * ops.convert_to_tensor(UPSTREAM))
 
-    for at, right in enumerate(wanted[1:]):
-        found = gradient(lambda x, at=at: loss(x, at), (QUERY, KEY, VALUE)[at])
+    for found, right in zip(gradients(loss, (QUERY, KEY, VALUE)), wanted[1:]):
         np.testing.assert_allclose(found, right, atol={"float16": 5e-3, "bfloat16": 4e-2}[dtype] * np.abs(right).max())
 
 
@@ -145,6 +142,7 @@ def test_scores_that_overflow_in_half_precision_stay_numbers():
     assert np.isfinite(ops.convert_to_numpy(mix)).all()
 
 
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.compiles)])
 @pytest.mark.parametrize(
     "options",
     [
@@ -155,7 +153,7 @@ def test_scores_that_overflow_in_half_precision_stay_numbers():
     ],
     ids=str,
 )
-def test_a_layer_takes_it_and_trains_the_same(options, monkeypatch):
+def test_a_layer_takes_it_and_trains_the_same(options, jit_compile, monkeypatch):
     taken = []
     monkeypatch.setattr(flash, "attend", lambda *args, _own=flash.attend: taken.append(1) or _own(*args))
     weights = []
@@ -165,7 +163,7 @@ def test_a_layer_takes_it_and_trains_the_same(options, monkeypatch):
         inputs = keras.Input((None, 12))
         layer = MultiHeadAttention(4, chunk_size=size, **options)
         model = keras.Model(inputs, layer(inputs, use_causal_mask=True))
-        model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=keras.config.backend() != "torch")
+        model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=jit_compile)
         model.train_on_batch(x, x)
         weights.append(model.get_weights())
     assert taken
