@@ -61,13 +61,11 @@ class Cached(Explicit):
         """
         inputs = masks.zero(ops.cast(inputs, self.compute_dtype), mask)
         position, (batch, count) = state["position"], ops.shape(inputs)[:2]
-        self._check_room(position, count, state["real"].shape[1])
+        place = self._check_room(position, count, state["real"].shape[1])
         mask = None if mask is None else ops.cast(mask, "bool")
         fresh = ops.ones((batch, count), dtype="bool") if mask is None else mask
-        kept = {
-            name: ops.slice_update(state["kept"][name], (0, position, 0), x) for name, x in self.keep(inputs).items()
-        }
-        real = ops.slice_update(state["real"], (0, position), fresh)
+        kept = {name: ops.slice_update(state["kept"][name], (0, place, 0), x) for name, x in self.keep(inputs).items()}
+        real = ops.slice_update(state["real"], (0, place), fresh)
         rows, cols = position + ops.arange(count, dtype="int32"), ops.arange(real.shape[1], dtype="int32")
         asked = Asked(attention_mask=rows[:, None] >= cols[None])
         output = ops.cast(self.look_back(inputs, kept, mask, real, asked), inputs.dtype)

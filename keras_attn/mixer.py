@@ -96,6 +96,9 @@ class Mixer(keras.layers.Layer):
         """Raises if `count` more positions from `position` on are more than the `length` a state was made for.
 
         In code that is being compiled the position is not known, and only what can never fit is refused.
+
+        Returns:
+            The position, as a number if it is one that is known: on torch, writing to such a place is much quicker.
         """
         known = known_values(position)
         least = count + (0 if known is None else known.max()) if isinstance(count, int) else 0
@@ -105,6 +108,7 @@ class Mixer(keras.layers.Layer):
                 f"`initial_state(batch_size, max_length)` for as many as there will be. Received: {count} more"
                 + ("" if known is None else f" after {known.max()}")
             )
+        return position if known is None or known.ndim else int(known)
 
     def _check_causal(self, use_causal_mask):
         if use_causal_mask and not self.can_be_causal:

@@ -286,13 +286,13 @@ class Pairwise(Explicit):
         batch, count = ops.shape(inputs)[:2]
         inputs = masks.zero(ops.cast(inputs, self.compute_dtype), mask)
         position = state["position"]
-        self._check_room(position, count, state["real"].shape[1])
+        place = self._check_room(position, count, state["real"].shape[1])
         rows = position + ops.arange(count, dtype="int32")
         real = ops.ones((batch, count), dtype="bool") if mask is None else ops.cast(mask, "bool")
         state = {
-            "keys": ops.slice_update(state["keys"], (0, 0, position, 0), self.project_key(inputs, rows)),
-            "values": ops.slice_update(state["values"], (0, 0, position, 0), self.project_value(inputs)),
-            "real": ops.slice_update(state["real"], (0, position), real),
+            "keys": ops.slice_update(state["keys"], (0, 0, place, 0), self.project_key(inputs, rows)),
+            "values": ops.slice_update(state["values"], (0, 0, place, 0), self.project_value(inputs)),
+            "real": ops.slice_update(state["real"], (0, place), real),
             "position": position + count,
         }
         cols = ops.arange(state["keys"].shape[2], dtype="int32")

@@ -1,7 +1,7 @@
 """The contract of every mixer, clause by clause, for every name in the table and some telling options.
 
-Every name keeps every clause on every backend. The options keep every clause on torch, which compiles little, and on
-the others those clauses in which options differ most.
+Every name keeps every clause on every backend, the options those clauses in which options differ most. On jax and torch
+that is for `pytest -m slow`; without it one name of each family stands for the others.
 """
 
 import keras
@@ -13,6 +13,7 @@ import keras_attn
 from keras_attn import mixers
 from keras_attn.cached import Cached
 from tests.autodiff import gradient
+from tests.families import first_of_families
 
 # Different primes (but the width), so that a swapped axis cannot pass.
 B, T, S, D = 3, 7, 11, 10
@@ -68,9 +69,9 @@ def label(spec):
 
 
 def specs(condition=lambda layer: True, variants=False):
-    every = [*mixers.names(), *(VARIANTS if variants or keras.backend.backend() == "torch" else [])]
+    every = [*mixers.names(), *(VARIANTS if variants else [])]
     chosen = [spec for spec in every if condition(mixers.get(spec))]
-    return pytest.mark.parametrize("spec", chosen, ids=label)
+    return pytest.mark.parametrize("spec", first_of_families(chosen), ids=label)
 
 
 def is_explicit(layer):
@@ -448,7 +449,7 @@ def test_10_dropout_acts_in_training_only_and_stays_causal(spec):
     close(first[:, :4], second[:, :4])
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16"])
 @specs()
 def test_11_half_precision_stays_finite_with_large_scores(spec, policy):
     layer = built(spec, dtype=policy)
@@ -480,7 +481,7 @@ def test_12_a_training_step_moves_every_weight(spec):
         assert layer.trainable_weights and not still
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, T), (B, 1), (2, 67)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (2, 67)], ids=str)
 @specs()
 def test_13_any_batch_and_any_length_will_do(spec, shape):
     layer = built(spec, length=shape[1])

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_attn import decoding, mixers
+from tests.families import first_of_families
 
 # Room for more than comes, and a width that every number of heads here divides.
 B, T, L, D = 3, 7, 11, 12
@@ -29,7 +30,7 @@ LEFT_PADDED = np.arange(T)[None] >= np.array([0, 2, 5])[:, None]
 
 def steppers():
     names = [name for name in mixers.names() if mixers.get(name).can_step]
-    return pytest.mark.parametrize("name", names)
+    return pytest.mark.parametrize("name", first_of_families(names))
 
 
 def normal(*shape, seed=0):

@@ -11,11 +11,10 @@ N, WIDTH = 7, 2
 EVERYTHING = {"masked_keys": True, "erase_freed": True, "sharpened_links": True}
 
 
-def by_loops(layer, inputs):
-    """Outputs `(T, D)`, weights `(H, T, N)` and what is kept in the end, of one sequence."""
+def by_loops(layer, inputs, memory, usage):
+    """Outputs `(T, D)`, weights `(H, T, N)` and what is kept in the end, of one sequence and from this memory on."""
     parts = parts_of(layer)
     reads, writes = layer.read_heads, layer.write_heads
-    memory, usage = np.zeros((N, WIDTH)), np.zeros(N)
     read, written = np.zeros((reads, N)), np.zeros((writes, N))
     links, before = np.zeros((writes, N, N)), np.zeros((writes, N))
     previous, carry = np.zeros(layer.cell.output_size), np.zeros(layer.cell.units)
@@ -95,13 +94,20 @@ def by_loops(layer, inputs):
 )
 def test_the_computer_follows_the_equations(options):
     layer, inputs = shaken(DifferentiableNeuralComputer(N, WIDTH, **options)), normal(B, T, D)
-    outputs, weights = layer(inputs, return_attention_scores=True)
-    _, state = layer.prefill(ops.convert_to_tensor(inputs), layer.initial_state(B))
-    kept = layer.memory_of(state)
+    # No slot begins like another: of equal ones, rounding would say which is written first.
+    memory, usage = normal(B, N, WIDTH), np.random.default_rng(0).uniform(0.1, 0.9, size=(B, N)).astype("float32")
+    state = layer.initial_state(B)
+    first = len(state) - len(layer.cell.memory_shapes)
+    state[first : first + 2] = [ops.convert_to_tensor(x.reshape(B, -1)) for x in (memory, usage)]
+    outputs, kept = layer.prefill(ops.convert_to_tensor(inputs), state)
+    kept, weights = layer.memory_of(kept), []
+    for t in range(T):
+        _, state = layer.step(ops.convert_to_tensor(inputs[:, t]), state)
+        weights.append(numpy(layer.cell.weights_of(layer.memory_of(state))))
     for b in range(B):
-        expected, expected_weights, expected_kept = by_loops(layer, inputs[b])
+        expected, expected_weights, expected_kept = by_loops(layer, inputs[b], memory[b], usage[b])
         np.testing.assert_allclose(numpy(outputs)[b], expected, rtol=2e-3, atol=5e-5)
-        np.testing.assert_allclose(numpy(weights)[b], expected_weights, rtol=2e-3, atol=5e-5)
+        np.testing.assert_allclose(np.stack(weights, axis=2)[b], expected_weights, rtol=2e-3, atol=5e-5)
         for name in set(kept) & set(expected_kept):
             np.testing.assert_allclose(numpy(kept[name])[b], expected_kept[name], rtol=2e-3, atol=5e-5)
 

@@ -125,7 +125,7 @@ def test_compression_off_is_transformer_xl_and_on_it_adds_what_is_older():
 
 
 @every
-@pytest.mark.parametrize("parts", [(23,), (6, 6, 6, 5), (1, 4, 9, 1, 8), (1,) * 23], ids=str)
+@pytest.mark.parametrize("parts", [(23,), (1, 4, 9, 1, 8), (1,) * 23], ids=str)
 def test_streaming_equals_the_whole_in_a_state_of_fixed_size(options, parts):
     inputs, layer = normal(B, T, D), built(**options)
     poisoned = np.where(HOLES[..., None], inputs, np.nan).astype("float32")
