@@ -102,11 +102,15 @@ def wide(arrays, steps):
 
 def drawer(copies):
     """What draws batches for copies `(task, seed)`: the same ones for every model, and none twice."""
-    steps = max(draw(np.random.default_rng(0), 1, **options)[0].shape[1] for draw, options, _ in TASKS.values())
+
+    def drawn_alone(task, numbers, count):
+        function, options, _ = TASKS[task]
+        return function(numbers, count, **options)
+
+    steps = max(drawn_alone(task, np.random.default_rng(0), 1)[0].shape[1] for task, _ in copies)
 
     def draw(task, seed, step):
-        function, options, _ = TASKS[task]
-        return wide(function(np.random.default_rng((seed, step)), BATCH, **options), steps)
+        return wide(drawn_alone(task, np.random.default_rng((seed, step)), BATCH), steps)
 
     def batches(first, count):
         # A triple of arrays for each step and each copy, to three arrays (count, copies, B, T, ...).

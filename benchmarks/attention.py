@@ -78,6 +78,9 @@ FULL, CAUSAL = TIME_GOALS[keras.config.backend()]
 SMALL = None if keras.config.backend() == "torch" else 1 / 10
 CASES = {
     "additive": Case((4, 2048, 64), keras_attn.AdditiveAttention, keras.layers.AdditiveAttention, False, 0.7, 1 / 20),
+    "additive, half as long": Case(
+        (4, 1024, 64), keras_attn.AdditiveAttention, keras.layers.AdditiveAttention, False, 0.7, 1 / 20
+    ),
     "multi-head": Case(LONG, heads(), heads(ours=False), False, FULL, SMALL),
     "multi-head, causal": Case(LONG, heads(), heads(ours=False), True, CAUSAL, SMALL),
     "multi-head, window 128, beside full": Case(LONG, heads(sliding_window=128), heads(), False, 0.1, None),

@@ -4,6 +4,7 @@ Each function takes queries `(..., T, d)` and keys `(..., S, d)` and returns sco
 larger for a better match. `keras_attn.normalizers` turns them into weights.
 """
 
+import keras
 from keras import ops
 
 from keras_attn.first_order import first_order_only
@@ -43,18 +44,23 @@ def additive(query, key, scale=None):
 
     Bahdanau et al., 2015, https://arxiv.org/abs/1409.0473, appendix A.1.2, with the projections already applied.
     """
-    # (..., T, 1, d) + (..., 1, S, d) -> (..., T, S, d)
-    hidden = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
+    hidden = _hidden(query, key)
     return ops.sum(hidden if scale is None else hidden * scale, axis=-1)
 
 
 def lean_additive(query, key, scale=None):
-    """As `additive`, with a gradient by hand, of fewer passes over the `(..., T, S, d)` sums; no second derivatives."""
+    """As `additive`, with fewer passes over the `(..., T, S, d)` sums in its gradient.
+
+    Everywhere but on torch the gradient is by hand, and has no second derivatives.
+    """
     column = ops.ones((query.shape[-1], 1), dtype=query.dtype) if scale is None else ops.reshape(scale, (-1, 1))
+    if keras.config.backend() == "torch":
+        # What a gradient by hand remembers stays there until all of the backward pass is done: every chunk's sums.
+        return ops.matmul(_hidden(query, key), column)[..., 0]
 
     @ops.custom_gradient
     def scores(query, key, column):
-        hidden = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
+        hidden = _hidden(query, key)
 
         def gradient(*args, upstream=None):
             # u_ts is the upstream gradient; that of q_t is v Σ_s u_ts (1 - h_ts²), that of k_s is v Σ_t of the same.
@@ -74,6 +80,11 @@ def lean_additive(query, key, scale=None):
         return ops.matmul(hidden, column)[..., 0], gradient
 
     return scores(query, key, column)
+
+
+def _hidden(query, key):
+    """Tanh of all sums: `(..., T, S, d)`."""
+    return ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
 
 
 def _sum_of_queries(x):
