@@ -83,6 +83,7 @@ CASES = {
     ),
     "multi-head": Case(LONG, heads(), heads(ours=False), False, FULL, SMALL),
     "multi-head, causal": Case(LONG, heads(), heads(ours=False), True, CAUSAL, SMALL),
+    "multi-head, 4096, dropout": Case((1, 4096, 512), heads(dropout=0.1), heads(ours=False, dropout=0.1)),
     "multi-head, window 128, beside full": Case(LONG, heads(sliding_window=128), heads(), False, 0.1, None),
     "8 heads alone, window 128, beside full": Case(LONG, lambda: HeadsAlone(WINDOW), HeadsAlone, False, 0.1, None),
     "multi-head, window 128": Case(LONG, heads(sliding_window=128), heads(ours=False, sliding_window=128)),

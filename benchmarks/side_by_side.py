@@ -1,7 +1,7 @@
 """Trains copies of one model side by side on jax, each with its own weights and its own data.
 
-A recurrence of small steps leaves most of a processor idle; twenty of them at once take little longer than one there.
-Each copy computes what it would alone.
+A recurrence takes many small steps, each too small for an accelerator: here each step is that of all copies. Each copy
+computes what it would alone, but for rounding.
 """
 
 import concurrent.futures
