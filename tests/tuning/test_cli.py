@@ -25,6 +25,8 @@ def run(*arguments):
 def start(*arguments, **options):
     """Starts a command in a process of its own."""
     command = [sys.executable, "-m", "tuning", *map(str, arguments)]
+    # A shell starts what runs in the background deaf to Ctrl-C, and what that starts inherits it.
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
