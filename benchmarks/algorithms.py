@@ -14,7 +14,6 @@ sequences, the loss counted where an answer is asked for.
 import argparse
 import json
 import os
-import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,38 +29,32 @@ BATCH, TESTED = 32, 128
 WIDTH, SLOTS, SLOT_WIDTH = 32, 128, 20
 #: As many as the widest task has; the others leave theirs at zero. So one model serves any task.
 CHANNELS, BITS = 10, 9
-#: How each task is drawn in training, and how in each of its tests.
+#: What draws each task, in training as it is by default, and how it is drawn in each of its tests.
 TASKS = {
-    "copy": (algorithmic.copy, {}, {n: {"shortest": n, "longest": n} for n in (20, 30, 50, 100)}),
+    "copy": (algorithmic.copy, {n: {"shortest": n, "longest": n} for n in (20, 30, 50, 100)}),
     "repeat_copy": (
         algorithmic.repeat_copy,
-        {},
         {
             "10 x 5": {"shortest": 10, "least": 5},
             "20 x 5": {"shortest": 20, "longest": 20, "least": 5},
             "10 x 10": {"shortest": 10, "least": 10, "most": 10},
         },
     ),
-    "associative_recall": (
-        algorithmic.associative_recall,
-        {},
-        {n: {"least": n, "most": n} for n in (6, 10, 15)},
-    ),
-    "priority_sort": (algorithmic.priority_sort, {}, {"20 to 16": {}}),
+    "associative_recall": (algorithmic.associative_recall, {n: {"least": n, "most": n} for n in (6, 10, 15)}),
+    "priority_sort": (algorithmic.priority_sort, {"20 to 16": {}}),
 }
 MEMORIES = {
     "ntm": {"mixer": "neural_turing_machine"},
     "dnc": {"mixer": "differentiable_neural_computer", "links": "full"},
 }
 MODELS = (*MEMORIES, "lstm", "multi_head")
-#: Widths at which a model has as many parameters as the Turing machine, or nearly: see `nearest_size`.
+#: Widths at which a model has as many parameters as the Turing machine, or nearly: the report says how many.
 SIZES = {"ntm": 100, "dnc": 101, "lstm": 68, "multi_head": 56}
 
 
-def model_of(name, size=None):
+def model_of(name):
     """An untrained model from `(B, T, CHANNELS)` to logits `(B, T, BITS)`, causal."""
-    size = size or SIZES[name]
-    inputs = keras.Input((None, CHANNELS))
+    size, inputs = SIZES[name], keras.Input((None, CHANNELS))
     if name in MEMORIES:
         spec = {**MEMORIES[name], "slots": SLOTS, "slot_width": SLOT_WIDTH, "units": size}
         hidden = mixers.get(spec)(layers.Dense(WIDTH)(inputs))
@@ -75,12 +68,6 @@ def model_of(name, size=None):
             wide = layers.Dense(4 * size, activation="gelu")(layers.LayerNormalization()(hidden))
             hidden = layers.add([hidden, layers.Dense(size)(wide)])
     return keras.Model(inputs, layers.Dense(BITS)(hidden))
-
-
-def nearest_size(name):
-    """The width at which the number of parameters is nearest to the Turing machine's: how `SIZES` was found."""
-    goal, sizes = model_of("ntm").count_params(), range(16, 160, 8 if name == "multi_head" else 1)
-    return min(sizes, key=lambda size: abs(model_of(name, size).count_params() - goal))
 
 
 def loss_of(logits, targets, weight):
@@ -102,15 +89,10 @@ def wide(arrays, steps):
 
 def drawer(copies):
     """What draws batches for copies `(task, seed)`: the same ones for every model, and none twice."""
-
-    def drawn_alone(task, numbers, count):
-        function, options, _ = TASKS[task]
-        return function(numbers, count, **options)
-
-    steps = max(drawn_alone(task, np.random.default_rng(0), 1)[0].shape[1] for task, _ in copies)
+    steps = max(TASKS[task][0](np.random.default_rng(0), 1)[0].shape[1] for task, _ in copies)
 
     def draw(task, seed, step):
-        return wide(drawn_alone(task, np.random.default_rng((seed, step)), BATCH), steps)
+        return wide(TASKS[task][0](np.random.default_rng((seed, step)), BATCH), steps)
 
     def batches(first, count):
         # A triple of arrays for each step and each copy, to three arrays (count, copies, B, T, ...).
@@ -123,24 +105,22 @@ def drawer(copies):
 def train(name, options):
     import side_by_side
 
-    copies = [(task, seed) for task in options.task for seed in range(options.seeds)]
+    copies = [[task, seed] for task in options.task for seed in range(options.seeds)]
+    asked = {"copies": copies, "steps": options.steps, "rate": options.rate, "clip": options.clip}
+    about = options.out / f"{name}.json"
+    if about.exists() and json.loads(about.read_text()) != asked:
+        raise SystemExit(f"{about} is of another training: give another folder as --out. Asked: {asked}")
+    about.write_text(json.dumps(asked))
+    if (options.out / f"{name}.npz").exists():
+        return
     rate = keras.optimizers.schedules.CosineDecay(options.rate, options.steps)
     model, optimizer, state = side_by_side.initial(
         lambda: model_of(name),
         lambda: keras.optimizers.Adam(rate, global_clipnorm=options.clip),
         [seed for _, seed in copies],
     )
-    start, path = time.perf_counter(), options.out / f"{name}.state.npz"
+    path = options.out / f"{name}.state.npz"
     state, losses = side_by_side.train(model, optimizer, state, loss_of, drawer(copies), options.steps, path)
-    about = {
-        "model": name,
-        "parameters": model.count_params(),
-        "copies": copies,
-        "recipe": {"steps": options.steps, "rate": options.rate, "clip": options.clip},
-        "seconds": round(time.perf_counter() - start),
-        "losses": losses.round(5).tolist(),
-    }
-    (options.out / f"{name}.json").write_text(json.dumps(about))
     np.savez(options.out / f"{name}.npz", *[np.asarray(x) for x in state[0]])
     for task in options.task:
         last = [loss for loss, copy in zip(losses[-1], copies) if copy[0] == task]
@@ -158,9 +138,9 @@ def test(name, options):
             continue
         for variable, values in zip(model.trainable_variables, weights):
             variable.assign(values[copy])
-        draw, how, cases = TASKS[task]
-        found = {str(case): score(model, draw, {**how, **changed}) for case, changed in cases.items()}
-        line = {"model": name, "task": task, "seed": seed, "parameters": about["parameters"], "tests": found}
+        draw, cases = TASKS[task]
+        found = {str(case): score(model, draw, how) for case, how in cases.items()}
+        line = {"model": name, "task": task, "seed": seed, "parameters": model.count_params(), "tests": found}
         with (options.out / "tests.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
         print(name, task, seed, {case: both["bits"] for case, both in found.items()}, flush=True)
@@ -217,8 +197,7 @@ def main():
         return report(options)
     for name in options.model:
         if options.what == "train":
-            if not (options.out / f"{name}.npz").exists():
-                train(name, options)
+            train(name, options)
         elif (options.out / f"{name}.npz").exists():
             test(name, options)
 

@@ -49,6 +49,8 @@ def train(model, optimizer, state, loss, batches, steps, path, at_once=25, save_
     `batches(first, count)` draws arrays `(count, copies, ...)`. The state is kept in the file at `path`, from which a
     training that was killed goes on.
     """
+    if steps % at_once:
+        raise ValueError(f"`steps` is a multiple of `at_once`, {at_once}. Received: steps={steps}")
     run, done, losses = many_steps(model, optimizer, loss), 0, []
     if path.exists():
         state, done, losses = _restored(path, state)

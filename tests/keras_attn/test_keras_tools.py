@@ -36,7 +36,7 @@ def projections(model):
     return [layer for layer in model._flatten_layers() if isinstance(layer, kinds)]
 
 
-# Float16 with all, for it has the narrower range; with bfloat16 one of each family.
+# Float16 with all, for it has the narrower range; with bfloat16 some of them.
 @pytest.mark.parametrize(
     ("name", "policy"),
     [
