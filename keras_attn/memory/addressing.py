@@ -94,9 +94,15 @@ def allocation(used):
     """`a[φ_j] = (1 - u[φ_j]) Π_{i<j} u[φ_i]`, φ the slots from the least used on: `(B, N)` from `(B, N)`."""
     # Instead of sorting: (B, N, N), whether slot j comes before slot i; of equal ones the one with the lower number.
     rank = ops.where(used > 1e-20, used, 0.0)
-    mine, other = rank[:, :, None], rank[:, None, :]
+    at_most = rank[:, None, :] <= rank[:, :, None]
     number = ops.arange(used.shape[-1])
-    before = ops.where(number[None, :] < number[:, None], other <= mine, other < mine)
+    lower, higher = number[None, :] < number[:, None], number[None, :] > number[:, None]
+    # One comparison for both orders, and none of a slot with itself: a compiler that computes `used` anew for each
+    # operand may round it differently, and then even x < x is true.
+    before = ops.logical_or(
+        ops.logical_and(lower, at_most),
+        ops.logical_and(higher, ops.logical_not(ops.swapaxes(at_most, -1, -2))),
+    )
     # At zero the product would pass no gradient.
     logs = ops.log(used + NEXT_TO_NOTHING)[:, None, :]
     product = ops.exp(ops.sum(ops.where(before, logs, 0.0), axis=-1))
