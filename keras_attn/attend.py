@@ -27,10 +27,10 @@ def by_chunks(look, query, key, value, bias, parameters, seen, size):
     # Keys and values go in as columns, for then their gradients are products with a wide result.
     columns = [ops.swapaxes(x, 2, 3) for x in (key, value)]
 
-    def turn(part, seen, query, bias_of_queries):
+    def turn(part, query, bias_of_queries):
         here = bias if bias_of_queries is None else bias_of_queries
         here = here if here is None or here.shape[3] == 1 else part.of(here, 3)
-        return _chunk(look, query, *(part.of(x, 3) for x in columns), here, parameters, seen)
+        return _chunk(look, query, *(part.of(x, 3) for x in columns), here, parameters, part.seen)
 
     def nothing(loop):
         rows = loop.queries.stop - loop.queries.start

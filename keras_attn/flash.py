@@ -174,7 +174,7 @@ def _gradient(loops, extras, numbers, falls, upstream, mix, largest, share, quer
             weights = ops.cast(extras.left(weights, numbers, part), dtype)
             of_query.append(_product(slopes, part.of(rows_of_key, 2)))
             of_keys.append([_pooled(x, y, key.shape[1]) for x, y in zip(bare, (slopes, weights))])
-        carry = tuple(turns.added(x, parts, new) for x, new in zip(carry, zip(*of_keys)))
+        carry = tuple(turns.added(x, new) for x, new in zip(carry, zip(*of_keys)))
         return carry, (ops.cast(_sum(of_query), dtype),)
 
     rows = (query, upstream, largest, common, share)

@@ -3,12 +3,17 @@
 A loop's turns are alike, so they see equally many keys. Where a narrow pattern says which, each turn starts at a key of
 its own. Under causality alone there are several loops, one after the other, each over the keys up to its last query.
 Turns of a loop and not steps side by side, for a compiler that sees them side by side keeps them all at once.
+
+What belongs to keys is summed up from turn to turn, but where each turn has a window of its own: a turn that adds to a
+few of all keys copies all of them, wherever nothing says that it need not. There each turn keeps what it found, and in
+the end each block of keys collects from the turns whose windows reach it.
 """
 
 import dataclasses
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_attn.sight import Sight, window
@@ -39,12 +44,9 @@ class Part:
         return x[(slice(None),) * axis + (self.keys,)]
 
 
-def added(x, parts, news):
-    """`x` `(B, H, d, S)` of all keys of a loop, plus `news`, one for each of the parts of its keys."""
-    if parts[0].keys is not None:
-        return x + (news[0] if len(news) == 1 else ops.concatenate(news, axis=3))
-    ((part,), (new,)) = parts, news
-    return ops.slice_update(x, (0, 0, 0, part.start), window(x, part.start, part.width, 3) + new)
+def added(x, news):
+    """`x` `(B, H, d, s)` of the keys of a turn, plus `news`, one for each of their parts."""
+    return x + (news[0] if len(news) == 1 else ops.concatenate(news, axis=3))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +77,14 @@ class Loop:
         """The outputs `(B, H, T of this loop, .)` of all turns; for code that autodiff sees.
 
         Args:
-            turn: a function `turn(part, seen, *queries)` that returns a tensor `(B, H, t, .)`.
+            turn: a function `turn(part, *queries)` that returns a tensor `(B, H, t, .)`.
             queries: tensors `(B, H, T, .)` of all queries, or None, whose parts the turns get.
         """
+        length, (found,) = self._each(lambda *parts: (turn(*parts),), queries)
+        return _in_a_row(found, length)
+
+    def _each(self, turn, queries):
+        """How many queries there are, and the tensors that the turns return, of which a new first axis counts."""
         given = [x for x in queries if x is not None]
         length, count, size, cuts = self._cut(given)
         firsts = ops.arange(count, dtype="int32") * size
@@ -89,14 +96,11 @@ class Loop:
             start = rest.pop(0) if starts else None
             seen = self._seen(first, rest[len(given) :], start)
             here = iter(rest)
-            return turn(self._part(start), seen, *(None if x is None else next(here) for x in queries))
+            return turn(self._part(start, seen), *(None if x is None else next(here) for x in queries))
 
         if inputs[0].shape[0] == 1:
-            return step([x[0] for x in inputs])[:, :, :length]
-        # (turns, B, H, size, d) -> (B, H, T, d)
-        found = ops.transpose(ops.map(step, inputs), (1, 2, 0, 3, 4))
-        batch, heads, turns, size, width = ops.shape(found)
-        return ops.reshape(found, (batch, heads, turns * size, width))[:, :, :length]
+            return length, tuple(x[None] for x in step([x[0] for x in inputs]))
+        return length, ops.map(step, inputs)
 
     def gather(self, turn, queries, carry, outputs):
         """What all turns come to, where each hands something on; for code that autodiff does not see.
@@ -105,21 +109,22 @@ class Loop:
             turn: a function `turn(carry, parts, *queries)` that returns the next carry and its outputs
                 `(B, H, t, .)`. The parts stand in order and are all keys of the loop, or a turn's window on them.
             queries: tensors `(B, H, T, .)` of all queries, whose parts the turns get.
-            carry: a tuple of tensors, what the first turn gets.
+            carry: a tuple of tensors `(B, H, d, S of this loop)`, what the first turn gets, of the keys it sees; what
+                it adds there must not depend on what there is.
             outputs: width and dtype of each output.
 
         Returns:
             The last carry, and the outputs of all turns `(B, H, T of this loop, .)`.
         """
+        if self.starts:
+            return self._gather_from_windows(turn, queries, carry)
         length, count, size, cuts = self._cut(queries)
         cuts = [(_padded(x, axis, count * size), axis) for x, axis in cuts]
-        starts = None if self.starts is None else ops.convert_to_tensor(self.starts, dtype="int32")
 
         def step(at, carry):
             here = [window(x, at * size, size, axis) for x, axis in cuts]
-            start = None if starts is None else starts[at]
-            seen = self._seen(at * size, here[len(queries) :], start)
-            return turn(carry, self._parts(seen, start), *here[: len(queries)])
+            seen = self._seen(at * size, here[len(queries) :])
+            return turn(carry, self._parts(seen), *here[: len(queries)])
 
         if isinstance(count, int) and count == 1:
             carry, found = step(0, carry)
@@ -137,6 +142,43 @@ class Loop:
         state = one_after_the_other(next_turn, count, (*carry, *places))
         return state[:carried], tuple(x[:, :, :length] for x in state[carried:])
 
+    def _gather_from_windows(self, turn, queries, carry):
+        nothing = tuple(ops.zeros_like(x[..., : self.width]) for x in carry)
+
+        def apart(part, *queries):
+            news, found = turn(nothing, [part], *queries)
+            return *news, *found
+
+        length, found = self._each(apart, queries)
+        news = (self._of_keys(x, like.shape[3]) for x, like in zip(found, carry))
+        return tuple(map(ops.add, carry, news)), tuple(_in_a_row(x, length) for x in found[len(carry) :])
+
+    def _of_keys(self, found, length):
+        """`found` of all turns `(turns, B, H, d, width)`, summed up where their windows overlap: `(B, H, d, length)`.
+
+        Each block of keys, as long as a turn, takes from each turn that reaches it; where a window ends within the
+        block there are zeros behind it.
+        """
+        size, starts = self.size, np.array(self.starts)
+        blocks = np.arange(0, length, size)
+        reach = (starts < blocks[:, None] + size) & (starts + self.width > blocks[:, None])
+        first = reach.argmax(axis=1)
+        most = (len(starts) - reach[:, ::-1].argmax(axis=1) - first)[reach.any(axis=1)].max()
+        first = np.minimum(first, len(starts) - most)
+        turns = first[:, None] + np.arange(most)
+        places = size + np.clip(blocks[:, None] - starts[turns], -size, self.width)
+        found = ops.pad(found, ((0, 0),) * 4 + ((size, size),))
+        shape = (1, *ops.shape(found)[1:4], size)
+
+        def block(inputs):
+            turns, places = inputs
+            return sum(ops.slice(found, (turns[at], 0, 0, 0, places[at]), shape)[0] for at in range(most))
+
+        collected = ops.map(block, tuple(ops.convert_to_tensor(x, dtype="int32") for x in (turns, places)))
+        # (blocks, B, H, d, size) -> (B, H, d, S)
+        collected = ops.transpose(collected, (1, 2, 3, 0, 4))
+        return ops.reshape(collected, (*shape[1:4], len(blocks) * size))[..., :length]
+
     def _cut(self, queries):
         """How many queries, how many turns, how many queries each, and what belongs to queries, with its axis."""
         queries = [x[:, :, self.queries] for x in queries]
@@ -146,19 +188,19 @@ class Loop:
         count = (length + size - 1) // size
         return length, count, size, [(x, 2) for x in queries] + self.seen.of_queries()
 
-    def _seen(self, first, of_queries, start):
+    def _seen(self, first, of_queries, start=None):
         """The sight of the queries from `first` on, of the keys from `start` on."""
         seen = self.seen.with_queries(of_queries, self.seen.first_query + first)
         return seen if start is None else seen.window(start, self.width)
 
-    def _part(self, start):
-        return Part(self.keys) if start is None else Part(None, start, self.width)
+    def _part(self, start, seen):
+        return Part(self.keys, seen=seen) if start is None else Part(None, start, self.width, seen)
 
-    def _parts(self, seen, start):
+    def _parts(self, seen):
         """The keys that all of the queries may see as far as causality is concerned, and the others."""
         every = self._open_keys()
         if not every:
-            return [dataclasses.replace(self._part(start), seen=seen)]
+            return [self._part(None, seen)]
         middle = self.keys.start + every
         behind, ahead = (seen.block(slice(0, None), keys) for keys in (slice(0, every), slice(every, None)))
         behind = dataclasses.replace(behind, causal=False)
@@ -167,7 +209,7 @@ class Loop:
 
     def _open_keys(self):
         """How many keys stand before all of the queries, where there is no pattern."""
-        if self.starts or not self.seen.causal or self.seen.first_row is None or self.seen.pattern.spec:
+        if not self.seen.causal or self.seen.first_row is None or self.seen.pattern.spec:
             return 0
         count = self.seen.first_row - self.keys.start
         return count if self.size <= count < self.keys.stop - self.keys.start else 0
@@ -245,6 +287,12 @@ def one_after_the_other(step, count, state):
 def _nought(x):
     """Zero, known as soon as `x` is."""
     return ops.cast(x[(0,) * len(x.shape)] > float("inf"), "int32")
+
+
+def _in_a_row(found, length):
+    """`(turns, B, H, size, d)` to `(B, H, length, d)`."""
+    turns, batch, heads, size, width = ops.shape(found)
+    return ops.reshape(ops.transpose(found, (1, 2, 0, 3, 4)), (batch, heads, turns * size, width))[:, :, :length]
 
 
 def _split(x, axis, count, size):
