@@ -6,6 +6,7 @@ computes what it would alone, but for rounding.
 
 import concurrent.futures
 import os
+import time
 from pathlib import Path
 
 import jax
@@ -43,18 +44,18 @@ def many_steps(model, optimizer, loss):
     return jax.jit(lambda state, batches: jax.lax.scan(jax.vmap(alone), state, batches), donate_argnums=0)
 
 
-def train(model, optimizer, state, loss, batches, steps, path, at_once=25, save_every=1000):
+def train(model, optimizer, state, loss, batches, steps, path, at_once=25, save_every=120.0):
     """The state after so many steps, and the losses `(steps / at_once, copies)`.
 
-    `batches(first, count)` draws arrays `(count, copies, ...)`. The state is kept in the file at `path`, from which a
-    training that was killed goes on.
+    `batches(first, count)` draws arrays `(count, copies, ...)`. The state is kept in the file at `path` every so many
+    seconds, and from there a training that was killed goes on.
     """
     if steps % at_once:
         raise ValueError(f"`steps` is a multiple of `at_once`, {at_once}. Received: steps={steps}")
     run, done, losses = many_steps(model, optimizer, loss), 0, []
     if path.exists():
         state, done, losses = _restored(path, state)
-    starts = range(done, steps, at_once)
+    starts, saved = range(done, steps, at_once), time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         coming = pool.submit(batches, done, at_once)
         for start in track(starts, f"{path.stem}, from step {done} to {steps}, by {at_once}"):
@@ -62,8 +63,9 @@ def train(model, optimizer, state, loss, batches, steps, path, at_once=25, save_
             state, values = run(state, now)
             losses.append(np.asarray(values).mean(axis=0))
             after = start + at_once
-            if after % save_every == 0 or after >= steps:
+            if time.monotonic() - saved > save_every or after >= steps:
                 _save(path, state, after, losses)
+                saved = time.monotonic()
     return state, np.array(losses)
 
 
