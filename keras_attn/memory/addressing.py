@@ -10,6 +10,7 @@ computing using a neural network with dynamic external memory", Nature 538, Meth
 import functools
 import operator
 
+import keras
 from keras import ops
 
 #: Added to squared lengths, so that an empty slot has a gradient.
@@ -138,6 +139,20 @@ def link(links, write_weights, previous_precedence):
 def follow(links, read_weights):
     """Where the slots that are read lead: `f = L w` and `b = L' w`, `(..., R, N)` both, from `(..., N, N)`."""
     return ops.matmul(read_weights, ops.swapaxes(links, -1, -2)), ops.matmul(read_weights, links)
+
+
+def link_and_follow(links, write_weights, previous_precedence, read_weights):
+    """`link`, and where its links lead: `(..., N, N)` and twice `(..., R, N)`.
+
+    For the gradient only what goes in is kept and the rest computed again: to keep three arrays of N^2 numbers for each
+    step takes longer than to compute them.
+    """
+
+    def both(*parts):
+        after = link(*parts[:3])
+        return after, *follow(after, parts[3])
+
+    return keras.remat(both)(links, write_weights, previous_precedence, read_weights)
 
 
 def no_sparse_links(batch, slots, keep):

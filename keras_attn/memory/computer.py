@@ -123,8 +123,8 @@ class DifferentiableNeuralComputerCell(MemoryCell):
         written = self._write_weights(asked, memory["memory"], usage)
         rows = memory["memory"] * kept[..., None] if self.erase_freed else memory["memory"]
         rows = addressing.write(rows, written, ops.sigmoid(asked["erase"]), asked["add"])
-        links = self._linked(memory, written)
-        read = self._read_weights(asked, rows, memory["read_weights"], links)
+        links, *pointed = self._linked(memory, written)
+        read = self._read_weights(asked, rows, *pointed)
         after = {"memory": rows, "usage": usage, "read_weights": read, "write_weights": written, **links}
         return addressing.read(rows, read), after
 
@@ -140,24 +140,30 @@ class DifferentiableNeuralComputerCell(MemoryCell):
         return addressing.content_weights(asked[f"{which}_keys"], strengths, rows, masks)
 
     def _linked(self, memory, written):
-        """Links and precedence after writing, by their names in the memory."""
+        """Links and precedence after writing, by their names, and where they point from what was read, both ways."""
         if self.links is None:
-            return {}
+            return ({},)
         before = memory["precedence"]
-        precedence = addressing.precedence(before, written)
+        read = ops.stack([memory["read_weights"]] * self.write_heads, axis=1)
+        parts = [self._for_each_head(x) for x in (written, before, read)]
         if self.links == "full":
-            return {"links": addressing.link(memory["links"], written, before), "precedence": precedence}
-        parts = (self._for_each_head(x) for x in (memory["link_strengths"], self._places(memory), written, before))
-        strengths, places = addressing.sparse_link(*parts)
-        kept = {"link_strengths": self._as_kept(strengths), "link_places": self._as_kept(places)}
-        return {**kept, "precedence": precedence}
+            # With batch and heads as one axis: with two, products of matrices take twice as long on jax.
+            links, *pointed = addressing.link_and_follow(self._for_each_head(memory["links"]), *parts)
+            kept = {"links": ops.reshape(links, (-1, *self.memory_shapes["links"]))}
+        else:
+            strengths, places = (self._for_each_head(x) for x in (memory["link_strengths"], self._places(memory)))
+            strengths, places = addressing.sparse_link(strengths, places, *parts[:2])
+            pointed = addressing.sparse_follow(strengths, places, parts[2])
+            kept = {"link_strengths": self._as_kept(strengths), "link_places": self._as_kept(places)}
+        shape = (-1, self.write_heads, self.read_heads, self.slots)
+        pointed = (ops.reshape(x, shape) for x in pointed)
+        return {**kept, "precedence": addressing.precedence(before, written)}, *pointed
 
-    def _read_weights(self, asked, rows, previous, links):
+    def _read_weights(self, asked, rows, forward=None, backward=None):
         content = self._content("read", asked, rows)
         if self.links is None:
             return content
-        # (B, W, R, N)
-        forward, backward = self._followed(previous, links)
+        # (B, W, R, N), one way after the other
         pointed = ops.concatenate([backward, forward], axis=1)
         if self.sharpened_links:
             pointed = addressing.sharpen(pointed, 1.0 + ops.softplus(asked["link_exponents"]))
@@ -168,14 +174,6 @@ class DifferentiableNeuralComputerCell(MemoryCell):
             mode = place if place < writes else place + 1
             weights = weights + modes[:, :, mode, None] * pointed[:, place]
         return weights
-
-    def _followed(self, read_weights, links):
-        if self.links == "full":
-            return addressing.follow(links["links"], read_weights[:, None])
-        shape = (-1, self.write_heads, self.read_heads, self.slots)
-        each = self._for_each_head(ops.stack([read_weights] * self.write_heads, axis=1))
-        parts = self._for_each_head(links["link_strengths"]), self._for_each_head(self._places(links))
-        return tuple(ops.reshape(x, shape) for x in addressing.sparse_follow(*parts, each))
 
     def _places(self, kept):
         """Places of links as the numbers that they are; states are floats."""
