@@ -1,14 +1,15 @@
 """Do memories carry on where others break? Four tasks made by rules, learned short and tested long, at equal size.
 
-    KERAS_BACKEND=jax python benchmarks/algorithms.py train --out FOLDER [--model ntm ...] [--steps 10000]
+    KERAS_BACKEND=jax python benchmarks/algorithms.py train --out FOLDER [--model ntm ...] [--task copy ...]
     KERAS_BACKEND=jax python benchmarks/algorithms.py test --out FOLDER
     python benchmarks/algorithms.py report --out FOLDER
 
-`train` trains a model on every task with every seed, all side by side, and keeps their weights; killed, it goes on
-where it was. `test` tries what was trained, a line of JSON for each, and does not try it again. `report` prints medians
-over the seeds. The models have about as many parameters as the Turing machine: the table shows how many. All are
-trained alike: Adam, its rate falling to zero along half a cosine, gradients held to a global norm, batches of 32 fresh
-sequences, the loss counted where an answer is asked for.
+`train` trains a model on every task that is asked for with every seed, all side by side, and keeps their weights;
+killed, it goes on where it was. On a CPU one task at a time takes less, for all are as long as the longest. `test`
+tries what was trained, a line of JSON for each, and does not try it again. `report` prints medians over the seeds. The models
+have about as many parameters as the Turing machine: the table shows how many. All are trained alike: Adam, its rate
+falling to zero along half a cosine, gradients held to a global norm, batches of 32 fresh sequences, the loss counted
+where an answer is asked for.
 """
 
 import argparse
@@ -106,12 +107,13 @@ def train(name, options):
     import side_by_side
 
     copies = [[task, seed] for task in options.task for seed in range(options.seeds)]
-    asked = {"copies": copies, "steps": options.steps, "rate": options.rate, "clip": options.clip}
-    about = options.out / f"{name}.json"
+    asked = {"model": name, "copies": copies, "steps": options.steps, "rate": options.rate, "clip": options.clip}
+    place = options.out / "-".join([name, *options.task])
+    about = place.with_suffix(".json")
     if about.exists() and json.loads(about.read_text()) != asked:
         raise SystemExit(f"{about} is of another training: give another folder as --out. Asked: {asked}")
     about.write_text(json.dumps(asked))
-    if (options.out / f"{name}.npz").exists():
+    if place.with_suffix(".npz").exists():
         return
     rate = keras.optimizers.schedules.CosineDecay(options.rate, options.steps)
     model, optimizer, state = side_by_side.initial(
@@ -119,22 +121,26 @@ def train(name, options):
         lambda: keras.optimizers.Adam(rate, global_clipnorm=options.clip),
         [seed for _, seed in copies],
     )
-    path = options.out / f"{name}.state.npz"
+    path = place.with_suffix(".state.npz")
     state, losses = side_by_side.train(model, optimizer, state, loss_of, drawer(copies), options.steps, path)
-    np.savez(options.out / f"{name}.npz", *[np.asarray(x) for x in state[0]])
+    np.savez(place.with_suffix(".npz"), *[np.asarray(x) for x in state[0]])
     for task in options.task:
         last = [loss for loss, copy in zip(losses[-1], copies) if copy[0] == task]
         print(f"{name}, {task}: last losses {np.round(last, 5)}", flush=True)
 
 
-def test(name, options):
-    about = json.loads((options.out / f"{name}.json").read_text())
+def test(about, options):
+    """Tries what the training `about` has made."""
+    asked = json.loads(about.read_text())
+    name = asked["model"]
+    if name not in options.model or not about.with_suffix(".npz").exists():
+        return
     model = model_of(name)
     done = {(line["model"], line["task"], line["seed"]) for line in tested(options.out)}
-    with np.load(options.out / f"{name}.npz") as kept:
+    with np.load(about.with_suffix(".npz")) as kept:
         weights = list(kept.values())
-    for copy, (task, seed) in enumerate(about["copies"]):
-        if (name, task, seed) in done:
+    for copy, (task, seed) in enumerate(asked["copies"]):
+        if task not in options.task or (name, task, seed) in done:
             continue
         for variable, values in zip(model.trainable_variables, weights):
             variable.assign(values[copy])
@@ -188,18 +194,19 @@ def main():
     parser.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=3_000)
     parser.add_argument("--rate", type=float, default=1e-3, help="of Adam, at first")
     parser.add_argument("--clip", type=float, default=1.0, help="the largest global norm of a gradient")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.what == "report":
-        return report(options)
-    for name in options.model:
-        if options.what == "train":
+        report(options)
+    elif options.what == "test":
+        for about in sorted(options.out.glob("*.json")):
+            test(about, options)
+    else:
+        for name in options.model:
             train(name, options)
-        elif (options.out / f"{name}.npz").exists():
-            test(name, options)
 
 
 if __name__ == "__main__":
