@@ -6,10 +6,11 @@
 
 `train` trains a model on every task that is asked for with every seed, all side by side, and keeps their weights;
 killed, it goes on where it was. On a CPU one task at a time takes less, for all are as long as the longest. `test`
-tries what was trained, a line of JSON for each, and does not try it again. `report` prints medians over the seeds. The models
-have about as many parameters as the Turing machine: the table shows how many. All are trained alike: Adam, its rate
-falling to zero along half a cosine, gradients held to a global norm, batches of 32 fresh sequences, the loss counted
-where an answer is asked for.
+tries what was trained, a line of JSON for each, and does not try it again. `report` prints medians over the seeds.
+
+The models have about as many parameters as the Turing machine: the table shows how many. All are trained alike: Adam,
+its rate falling to zero along half a cosine, gradients held to a global norm, batches of 32 fresh sequences, the loss
+counted where an answer is asked for.
 """
 
 import argparse
