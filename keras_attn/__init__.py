@@ -26,7 +26,18 @@ from keras_attn.explicit import (
     SpatialTransformer,
     StochasticHardAttention,
 )
-from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
+from keras_attn.implicit import (
+    GatedConvolution,
+    Identity,
+    LinearRecurrence,
+    MinGRU,
+    MinLSTM,
+    Pooling,
+    RealGatedLRU,
+    Recurrent,
+    ScannedRecurrence,
+    TokenMLP,
+)
 from keras_attn.memory import (
     DifferentiableNeuralComputer,
     DifferentiableNeuralComputerCell,
@@ -79,6 +90,8 @@ __all__ = [
     "LocalAttention",
     "LocationAttention",
     "LocationSensitiveAttention",
+    "MinGRU",
+    "MinLSTM",
     "Mixer",
     "MonotonicAttention",
     "MonotonicChunkwiseAttention",
@@ -91,9 +104,11 @@ __all__ = [
     "PersistentMemory",
     "Pooling",
     "ProductKeyMemory",
+    "RealGatedLRU",
     "Recurrent",
     "ReinforceModel",
     "Retention",
+    "ScannedRecurrence",
     "SegmentMemory",
     "SentenceEncoder",
     "SpatialTransformer",

@@ -22,7 +22,17 @@ from keras_attn.explicit import (
     Retention,
     StochasticHardAttention,
 )
-from keras_attn.implicit import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
+from keras_attn.implicit import (
+    GatedConvolution,
+    Identity,
+    LinearRecurrence,
+    MinGRU,
+    MinLSTM,
+    Pooling,
+    RealGatedLRU,
+    Recurrent,
+    TokenMLP,
+)
 from keras_attn.lookup import choose
 from keras_attn.memory import (
     DifferentiableNeuralComputer,
@@ -69,6 +79,9 @@ MIXERS = {
     "gru": (Recurrent, {"cell": "gru"}),
     "gated_conv": (GatedConvolution, {"kernel_size": 7}),
     "linear_recurrence": (LinearRecurrence, {}),
+    "min_gru": (MinGRU, {}),
+    "min_lstm": (MinLSTM, {}),
+    "rg_lru": (RealGatedLRU, {}),
     "token_mlp": (TokenMLP, {}),
     "identity": (Identity, {}),
     "pooling": (Pooling, {}),

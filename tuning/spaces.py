@@ -31,6 +31,9 @@ OPTIONS = {
     "lstm": {"bidirectional": (True, False)},
     "gru": {"bidirectional": (True, False)},
     "linear_recurrence": {"bidirectional": (True, False)},
+    "min_gru": {"bidirectional": (True, False)},
+    "min_lstm": {"bidirectional": (True, False)},
+    "rg_lru": {"bidirectional": (True, False)},
     "gated_conv": {"kernel_size": (7, 3)},
 }
 

@@ -61,6 +61,7 @@ VARIANTS = [
     {"mixer": "gru", "bidirectional": True},
     {"mixer": "gated_conv", "kernel_size": 2},
     {"mixer": "linear_recurrence", "bidirectional": True},
+    {"mixer": "rg_lru", "bidirectional": True},
 ]
 
 

@@ -5,7 +5,25 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attn import GatedConvolution, Identity, LinearRecurrence, Pooling, Recurrent, TokenMLP
+from keras_attn import (
+    GatedConvolution,
+    Identity,
+    LinearRecurrence,
+    MinGRU,
+    MinLSTM,
+    Pooling,
+    RealGatedLRU,
+    Recurrent,
+    TokenMLP,
+)
+
+RG_LRU = [
+    "recurrence_gate/kernel",
+    "recurrence_gate/bias",
+    "input_gate/kernel",
+    "input_gate/bias",
+    "decay_logits",
+]
 
 
 def normal(*shape, seed=0):
@@ -66,6 +84,48 @@ def test_linear_recurrence_starts_with_memories_of_2_to_200_positions():
     layer.build((None, None, 7))
     bias = numpy(layer.decay_dense.bias)
     np.testing.assert_allclose(1.0 / (1.0 - sigmoid(bias[[0, -1]])), [2.0, 200.0], rtol=1e-3)
+
+
+def test_min_gru_follows_its_equations():
+    layer, x = MinGRU(), normal(2, 37, 5)
+    y = numpy(layer(x))
+    wz, bz, wh, bh = layer.get_weights()
+    state = np.zeros((2, 5))
+    for t in range(37):
+        z = sigmoid(x[:, t] @ wz + bz)
+        state = (1.0 - z) * state + z * (x[:, t] @ wh + bh)
+        np.testing.assert_allclose(y[:, t], state, rtol=1e-3, atol=1e-5)
+
+
+def test_min_lstm_follows_its_equations():
+    layer, x = MinLSTM(), normal(2, 37, 5)
+    y = numpy(layer(x))
+    wf, bf, wi, bi, wh, bh = layer.get_weights()
+    state = np.zeros((2, 5))
+    for t in range(37):
+        f, i = sigmoid(x[:, t] @ wf + bf), sigmoid(x[:, t] @ wi + bi)
+        state = (f * state + i * (x[:, t] @ wh + bh)) / (f + i)
+        np.testing.assert_allclose(y[:, t], state, rtol=1e-3, atol=1e-5)
+
+
+def test_min_lstm_s_shares_are_numbers_where_both_gates_are_shut():
+    layer = MinLSTM()
+    layer.build((None, 3, 1))
+    layer.set_weights([np.full(shape, -200.0) for shape in [(1, 1), (1,)] * 2] + [np.eye(1), np.zeros(1)])
+    np.testing.assert_allclose(numpy(layer(np.array([[[2.0], [4.0], [4.0]]])))[0, :, 0], [1.0, 2.5, 3.25])
+
+
+def test_rg_lru_follows_the_paper_s_equations():
+    layer, x = RealGatedLRU(), normal(2, 37, 5)
+    y = numpy(layer(x))
+    wa, ba, wx, bx, decay = (next(w for w in layer.weights if w.path.endswith(name)) for name in RG_LRU)
+    wa, ba, wx, bx, decay = (numpy(w).astype("float64") for w in (wa, ba, wx, bx, decay))
+    state = np.zeros((2, 5))
+    for t in range(37):
+        a = sigmoid(decay) ** (8.0 * sigmoid(x[:, t] @ wa + ba))
+        state = a * state + np.sqrt(1.0 - a**2) * sigmoid(x[:, t] @ wx + bx) * x[:, t]
+        np.testing.assert_allclose(y[:, t], state, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(sigmoid(decay[[0, -1]]) ** 8.0, [0.9, 0.999], rtol=1e-4)
 
 
 def test_token_mlp_mixes_positions_alike_in_every_channel():

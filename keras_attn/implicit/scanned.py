@@ -1,0 +1,85 @@
+"""Recurrences whose gates see the input only, so that all steps run at once."""
+
+import keras
+from keras import ops
+
+from keras_attn._scan import linear_scan
+from keras_attn.lookup import flag
+from keras_attn.mixer import Implicit
+
+
+class ScannedRecurrence(Implicit):
+    """A recurrence that is linear in its state, `h_t = a_t ⊙ h_{t-1} + b_t`, with `a_t` and `b_t` of `x_t` alone.
+
+    A concrete layer makes its weights in `make_weights`, says in `gates` what `a` and `b` are, and may say in `read`
+    what comes of the states. It gets both directions, padding, and decoding with a state of one vector.
+
+    Args:
+        bidirectional: whether half of the width runs forward and half backward; then it cannot be causal. Otherwise it
+            always is.
+    """
+
+    def __init__(self, bidirectional=False, **kwargs):
+        super().__init__(**kwargs)
+        self.bidirectional = flag("bidirectional", bidirectional)
+
+    @property
+    def can_be_causal(self):
+        return not self.bidirectional
+
+    @property
+    def can_step(self):
+        return not self.bidirectional
+
+    def make_weights(self, width):
+        """Makes what `gates` and `read` need for inputs of this width."""
+        raise NotImplementedError(f"{type(self).__name__} must make its weights: define `make_weights`.")
+
+    def gates(self, inputs):
+        """The decays `a` in [0, 1] and what is new, `b`, both `(..., D)` and float32, from inputs `(..., D)`.
+
+        In half precision a decay near one cannot be told from one.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say how its state decays: define `gates`.")
+
+    def read(self, state, inputs):
+        """The output `(..., D)` from the states `(..., D)`, float32, and the inputs."""
+        return ops.cast(state, inputs.dtype)
+
+    def build(self, input_shape):
+        self._width = input_shape[-1]
+        self.make_weights(self._width)
+        self.built = True
+
+    def projection(self, name, width, **options):
+        """A dense layer from the inputs to as many channels, built."""
+        dense = keras.layers.Dense(width, name=name, dtype=self.dtype_policy, **options)
+        dense.build((None, None, width))
+        return dense
+
+    def compute_mix(self, inputs, mask, causal, training):
+        decay, fresh = self.gates(inputs)
+        if mask is not None:
+            # A padded step keeps the state: a = 1 and nothing new.
+            decay, fresh = ops.where(mask[..., None], decay, 1.0), ops.where(mask[..., None], fresh, 0.0)
+        state = self._two_ways(decay, fresh) if self.bidirectional else linear_scan(decay, fresh)
+        return self.read(state, inputs)
+
+    def _two_ways(self, decay, fresh):
+        half = decay.shape[-1] - decay.shape[-1] // 2
+        onward = linear_scan(decay[..., :half], fresh[..., :half])
+        back = linear_scan(ops.flip(decay[..., half:], 1), ops.flip(fresh[..., half:], 1))
+        return ops.concatenate([onward, ops.flip(back, 1)], axis=-1)
+
+    def initial_state(self, batch_size, max_length=None):
+        """The state before the first position: `(B, D)`, zeros."""
+        return ops.zeros((batch_size, self._width), dtype="float32")
+
+    def step(self, inputs, state):
+        """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
+        decay, fresh = self.gates(inputs)
+        state = decay * state + fresh
+        return self.read(state, inputs), state
+
+    def get_config(self):
+        return {**super().get_config(), "bidirectional": self.bidirectional}
