@@ -60,6 +60,7 @@ VARIANTS = [
     {"mixer": "lstm", "bidirectional": True},
     {"mixer": "gru", "bidirectional": True},
     {"mixer": "gated_conv", "kernel_size": 2},
+    {"mixer": "gated_conv", "kernel_size": 3, "dilation": 2},
     {"mixer": "linear_recurrence", "bidirectional": True},
     {"mixer": "rg_lru", "bidirectional": True},
 ]

@@ -55,6 +55,18 @@ def test_an_even_kernel_looks_one_further_behind():
     assert numpy(layer(np.array([[[1.0], [2.0], [3.0]]])))[0, :, 0].tolist() == [0.0, 1.0, 2.0]
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_dilated_kernel_sees_positions_that_far_apart(causal):
+    layer = GatedConvolution(kernel_size=3, dilation=4)
+    layer.build((None, None, 1))
+    layer.set_weights([np.array([[[1.0, 0.0]], [[10.0, 0.0]], [[100.0, 0.0]]]), np.array([0.0, 100.0])])
+    seen = numpy(layer(np.eye(13)[6][None, :, None], use_causal_mask=causal))[0, :, 0]
+    first = 6 if causal else 2
+    assert {place: float(seen[place]) for place in np.flatnonzero(seen)} == dict(
+        zip(range(first, 13, 4), [100.0, 10.0, 1.0])
+    )
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_recurrent_is_keras_s_layer_both_ways(cell):
     layer, x = Recurrent(cell, bidirectional=True), normal(2, 7, 5)
