@@ -1,6 +1,17 @@
 """Attention for Keras, explicit and implicit: layers that keep one contract."""
 
-from keras_attn import decoding, masks, mixers, normalizers, patterns, positions, regularizers, reinforce, scores
+from keras_attn import (
+    decoding,
+    inspection,
+    masks,
+    mixers,
+    normalizers,
+    patterns,
+    positions,
+    regularizers,
+    reinforce,
+    scores,
+)
 from keras_attn._version import __version__
 from keras_attn.adaptive import AdaptiveComputation
 from keras_attn.decoder import AttentionDecoder
@@ -118,6 +129,7 @@ __all__ = [
     "WeightRegularization",
     "__version__",
     "decoding",
+    "inspection",
     "masks",
     "mixers",
     "normalizers",

@@ -14,7 +14,7 @@ FORBIDDEN = {
     "tuning": set(),
 }
 # Within keras_attn: what each floor must not know of.
-ABOVE_PARTS = {"mixer", "pairwise", "explicit", "memory", "implicit", "mixers", "adaptive", "universal"}
+ABOVE_PARTS = {"mixer", "pairwise", "explicit", "memory", "implicit", "mixers", "adaptive", "universal", "inspection"}
 FLOORS = {
     "scores": ABOVE_PARTS,
     "normalizers": ABOVE_PARTS,
@@ -34,6 +34,8 @@ FLOORS = {
     "implicit": {"explicit", "memory", "mixers"},
     "mixers": {"adaptive", "universal"},
     "adaptive": {"universal"},
+    # Of any Keras model, so it knows none of our layers.
+    "inspection": ABOVE_PARTS - {"inspection"},
 }
 
 
