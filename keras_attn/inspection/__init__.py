@@ -1,6 +1,7 @@
-"""What a model looks at: the weights of explicit attention, for any Keras model on any backend."""
+"""What a model looks at: weights, for explicit attention, and the Jacobian, for any Keras model on any backend."""
 
 from keras_attn.inspection.rollout import rollout
+from keras_attn.inspection.sensitivity import sensitivity
 from keras_attn.inspection.weights import weights
 
-__all__ = ["rollout", "weights"]
+__all__ = ["rollout", "sensitivity", "weights"]

@@ -5,6 +5,8 @@ import inspect
 import keras
 from keras import ops
 
+from keras_attn.inspection._calls import replaced
+
 ASKING = "return_attention_scores"
 
 
@@ -38,7 +40,7 @@ def weights(model, inputs, **options):
     heard = _Heard()
     with contextlib.ExitStack() as stack:
         for layer in layers:
-            stack.enter_context(_listening(layer, heard))
+            stack.enter_context(replaced(layer, functools.partial(_listening, layer=layer, heard=heard)))
         model(inputs, **{"training": False, **options})
     if not heard.found:
         names = ", ".join(layer.name for layer in model._flatten_layers(include_self=False))
@@ -57,10 +59,8 @@ class _Heard:
         self.within = 0
 
 
-@contextlib.contextmanager
-def _listening(layer, heard):
-    """While it lasts, the layer is asked for its weights whenever it is called, and its callers notice nothing."""
-    call = layer.call
+def _listening(call, layer, heard):
+    """The layer's call, asked for its weights whoever calls it, who notices nothing."""
 
     @functools.wraps(call)
     def asked(*args, **kwargs):
@@ -77,17 +77,12 @@ def _listening(layer, heard):
         heard.found.append((layer, keras.tree.map_structure(ops.convert_to_numpy, found)))
         return output if isinstance(wanted, bool) and not wanted else (output, found, *rest)
 
-    # Not by `setattr`, which tells trackers of the layer's parts.
-    object.__setattr__(layer, "call", asked)
-    try:
-        yield
-    finally:
-        object.__delattr__(layer, "call")
+    return asked
 
 
 def _names(layers):
     """A name for each call of a layer, none of them twice."""
     names = [layer.name for layer in dict.fromkeys(layers)]
-    calls = [layer.name if names.count(layer.name) == 1 else layer.path for layer in layers]
+    calls = [layer.name if names.count(layer.name) == 1 else layer.path or layer.name for layer in layers]
     for place, name in enumerate(calls):
         yield f"{name}:{calls[:place].count(name)}" if calls.count(name) > 1 else name

@@ -1,0 +1,123 @@
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_attn
+from keras_attn import inspection
+
+B, T, D = 2, 5, 3
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def by_differences(function, x, step=1e-2):
+    """∂function(x) / ∂x `(B, ..., S, D)`, by differences, one number of x after the other."""
+    found = []
+    for s in range(x.shape[1]):
+        for d in range(x.shape[2]):
+            moved = [np.array(x) for _ in range(2)]
+            moved[0][:, s, d] += step
+            moved[1][:, s, d] -= step
+            more, less = (numpy(function(each)).astype("float64") for each in moved)
+            found.append((more - less) / (2 * step))
+    return np.stack(found, axis=-1).reshape(*found[0].shape, *x.shape[1:])
+
+
+MODELS = {
+    "gru": lambda: layers.GRU(4, return_sequences=True),
+    "attention": lambda: keras_attn.MultiHeadAttention(num_heads=1),
+    "convolution": lambda: layers.Conv1D(4, 3, padding="causal", activation="tanh"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_agrees_with_differences(name):
+    model, x = keras.Sequential([MODELS[name]()]), normal(B, T, D)
+    model(x)
+    slopes = by_differences(model, x)
+    found = inspection.sensitivity(model, x, reduce=None)
+    np.testing.assert_allclose(found, slopes, atol=2e-3)
+    np.testing.assert_allclose(inspection.sensitivity(model, x), np.sqrt(np.square(slopes).sum(axis=(2, 4))), atol=5e-3)
+    np.testing.assert_allclose(inspection.sensitivity(model, x, reduce="sum"), slopes.sum(axis=(2, 4)), atol=1e-2)
+
+
+def test_a_few_rows_at_a_time_are_all_rows_at_once(monkeypatch):
+    model, x = layers.GRU(4, return_sequences=True), normal(B, T, D)
+    model(x)
+    whole = inspection.sensitivity(model, x)
+    # The function of that name hides its module.
+    monkeypatch.setattr(sys.modules["keras_attn.inspection.sensitivity"], "ROOM", 3 * x.nbytes)
+    np.testing.assert_allclose(inspection.sensitivity(model, x), whole, rtol=1e-5)
+
+
+def text_model(classes=4):
+    ids = keras.Input((None,), dtype="int32")
+    hidden = layers.Embedding(11, D, mask_zero=True, name="words")(ids)
+    hidden = layers.add([hidden, keras_attn.Recurrent("gru")(hidden)])
+    return keras.Model(ids, layers.Dense(classes)(keras_attn.AttentionPooling()(hidden)))
+
+
+def test_words_are_differentiated_by_their_vectors_and_padding_gets_nothing():
+    model, ids = text_model(), np.array([[4, 2, 9, 0, 0], [3, 3, 5, 1, 7]])
+    found = inspection.sensitivity(model, ids)
+    assert found.shape == (2, 5)
+    assert np.all(found[0, 3:] == 0.0) and np.all(found[0, :3] > 0.0) and np.all(found[1] > 0.0)
+    # The same by hand: each vector of the table is one position's, for no word is there twice.
+    table = model.get_layer("words").embeddings
+    whole, values = inspection.sensitivity(model, ids[:1], reduce=None)[0], numpy(table)
+    for place, word in enumerate(ids[0, :3]):
+        for channel in range(D):
+            answers = []
+            for step in (1e-2, -1e-2):
+                moved = np.array(values)
+                moved[word, channel] += step
+                table.assign(moved)
+                answers.append(numpy(model(ids[:1]))[0].astype("float64"))
+            table.assign(values)
+            np.testing.assert_allclose(whole[:, place, channel], (answers[0] - answers[1]) / 2e-2, atol=2e-3)
+
+
+def test_one_answer_or_what_a_function_makes_of_them():
+    model, ids = text_model(), np.array([[4, 2, 9]])
+    whole = inspection.sensitivity(model, ids, reduce=None)
+    for channel in (1, -1):
+        one = inspection.sensitivity(model, ids, output=channel, reduce=None)
+        np.testing.assert_allclose(one[:, 0], whole[:, channel], atol=1e-6)
+    margin = inspection.sensitivity(model, ids, output=lambda y: y[:, 1] - y[:, 0], reduce=None)
+    np.testing.assert_allclose(margin[:, 0], whole[:, 1] - whole[:, 0], atol=1e-6)
+
+
+def test_any_layer_s_output_may_be_what_it_is_differentiated_by():
+    model = keras.Sequential([layers.Dense(4, name="first"), layers.GRU(3, name="second"), layers.Dense(2)])
+    x = normal(B, T, D)
+    model(x)
+    found = inspection.sensitivity(model, x, at="first", reduce=None)
+    rest = keras.Sequential(model.layers[1:])
+    np.testing.assert_allclose(found, inspection.sensitivity(rest, numpy(model.layers[0](x)), reduce=None), atol=1e-6)
+
+
+def test_what_cannot_be_differentiated_is_said_before_anything_runs():
+    ids = np.array([[1, 2]])
+    inputs = keras.Input((None,), dtype="int32")
+    two = layers.add([layers.Embedding(5, 3, name="words")(inputs), layers.Embedding(5, 3, name="tags")(inputs)])
+    model = keras.Model(inputs, two)
+    with pytest.raises(ValueError, match=r"not exactly one embedding.*2 among words, tags"):
+        inspection.sensitivity(model, ids)
+    assert inspection.sensitivity(model, ids, at="tags").shape == (1, 2, 2)
+    with pytest.raises(ValueError, match=r"name or path 'tag'"):
+        inspection.sensitivity(model, ids, at="tag")
+    with pytest.raises(ValueError, match="reduce"):
+        inspection.sensitivity(model, ids, at="tags", reduce="mean")
+    dense = layers.Dense(2)
+    dense.build((None, 3))
+    with pytest.raises(ValueError, match=r"vectors of positions.*\(2, 3\)"):
+        inspection.sensitivity(dense, normal(2, 3))
