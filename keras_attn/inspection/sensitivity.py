@@ -1,11 +1,10 @@
 import functools
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_attn._autodiff import pullback
-from keras_attn.inspection._calls import replaced
+from keras_attn.inspection._entrance import chosen, entrance, tiled
 from keras_attn.lookup import choose
 
 #: Bytes of the inputs of all copies that are pulled back at once.
@@ -51,14 +50,9 @@ def sensitivity(model, inputs, output=None, reduce="norm", at=None, **options):
     """
     if reduce is not None:
         choose("reduce", reduce, REDUCTIONS)
-    x, run = _entrance(model, inputs, at, {"training": False, **options})
-    if len(x.shape) != 3:
-        raise ValueError(
-            "`sensitivity` differentiates by vectors of positions, (B, S, Di). "
-            f"Received: {'the inputs' if at is None else at} of shape {tuple(x.shape)}"
-        )
-    shape = tuple(_chosen(run(x, 1), output).shape)
-    found = _rows(x, lambda x, copies: _chosen(run(x, copies), output), shape, functools.partial(_reduced, how=reduce))
+    x, run = entrance(model, inputs, at, {"training": False, **options})
+    shape = tuple(chosen(run(x, 1), output).shape)
+    found = _rows(x, lambda x, copies: chosen(run(x, copies), output), shape, functools.partial(_reduced, how=reduce))
     if reduce is None:
         return found.reshape(*shape, *x.shape[1:])
     # (B, lead..., Do, S) -> (B, lead..., S)
@@ -70,13 +64,13 @@ def _rows(x, function, shape, reduced):
     """Of each output number the gradient by `x`, reduced: `(B, numbers, ...)`; `function(x, copies)` is of `shape`."""
     batch, count = shape[0], int(np.prod(shape[1:]))
     copies = max(1, min(count, ROOM // max(1, x.nbytes)))
-    tiled = ops.convert_to_tensor(np.tile(x, (copies, *(1 for _ in x.shape[1:]))))
+    many = ops.convert_to_tensor(tiled(x, copies))
     pull, found = pullback(lambda x: ops.reshape(function(x, copies), (copies * batch, count))), []
     for first in range(0, count, copies):
         # Copy i asks for number first + i; behind the last one copies ask for nothing.
         asked = np.eye(count, dtype=x.dtype)[first : first + copies]
         asked = np.pad(asked, ((0, copies - len(asked)), (0, 0)))
-        slopes = pull(tiled, ops.convert_to_tensor(np.repeat(asked, batch, axis=0)))
+        slopes = pull(many, ops.convert_to_tensor(np.repeat(asked, batch, axis=0)))
         found.append(reduced(ops.convert_to_numpy(slopes).reshape(copies, *x.shape)))
     return np.moveaxis(np.concatenate(found)[:count], 0, 1)
 
@@ -85,69 +79,3 @@ def _reduced(slopes, how):
     if how is None:
         return slopes
     return np.square(slopes).sum(axis=-1) if how == "norm" else slopes.sum(axis=-1)
-
-
-def _chosen(outputs, output):
-    """What of the outputs counts, `(B, ..., Do)`."""
-    if callable(output):
-        outputs = output(outputs)
-    elif output is not None:
-        outputs = outputs[..., output : output + 1] if output != -1 else outputs[..., -1:]
-    if isinstance(outputs, (list, tuple, dict)):
-        raise ValueError(
-            "The model has several outputs: say by a function `output` what counts of them. "
-            f"Received: output={output}, outputs of type {type(outputs).__name__}"
-        )
-    outputs = ops.cast(outputs, "float32")
-    return outputs[:, None] if len(outputs.shape) == 1 else outputs
-
-
-def _entrance(model, inputs, at, options):
-    """X as an array, and a function `run(x, copies)` to the model's output with copies of the batch side by side."""
-    if at is None and not isinstance(inputs, (list, tuple, dict)) and _is_float(inputs):
-        return np.array(ops.convert_to_numpy(inputs), dtype="float32"), lambda x, copies: model(x, **options)
-    inputs = keras.tree.map_structure(lambda x: np.array(ops.convert_to_numpy(x)), inputs)
-    layer = _layer(model, at)
-    made = []
-
-    def recording(call):
-        @functools.wraps(call)
-        def recorded(*args, **kwargs):
-            made.append(call(*args, **kwargs))
-            return made[-1]
-
-        return recorded
-
-    with replaced(layer, recording):
-        model(inputs, **options)
-    if len(made) != 1:
-        raise ValueError(
-            f"x is the output of {layer.name!r}, which must be called once in a pass: name another layer in `at`. "
-            f"Received: a model that calls it {len(made)} times"
-        )
-
-    def run(x, copies):
-        tiled = keras.tree.map_structure(lambda x: np.tile(x, (copies, *(1 for _ in x.shape[1:]))), inputs)
-        with replaced(layer, lambda call: functools.wraps(call)(lambda *args, **kwargs: x)):
-            return model(tiled, **options)
-
-    return np.array(ops.convert_to_numpy(made[0]), dtype="float32"), run
-
-
-def _is_float(x):
-    return keras.backend.standardize_dtype(getattr(x, "dtype", None) or np.asarray(x).dtype).startswith("float")
-
-
-def _layer(model, at):
-    """The layer of that name or path, or the only embedding."""
-    layers = model._flatten_layers(include_self=False)
-    if at is None:
-        found = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
-        what = "Whole numbers have no derivative, and the model has not exactly one embedding"
-    else:
-        found = [layer for layer in layers if at in (layer.name, layer.path)]
-        what = f"There is not exactly one layer of the name or path {at!r}"
-    if len(found) != 1:
-        paths = ", ".join(layer.path or layer.name for layer in (found or layers))
-        raise ValueError(f"{what}: name a layer in `at`. Received: {len(found)} among {paths or '(no layers)'}")
-    return found[0]

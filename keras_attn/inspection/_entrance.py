@@ -1,0 +1,89 @@
+"""Where vectors of positions enter a model: its inputs, or what a layer within it makes of them."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attn.inspection._calls import replaced
+
+
+def chosen(outputs, output):
+    """What of the outputs counts, `(B, ..., Do)`."""
+    if callable(output):
+        outputs = output(outputs)
+    elif output is not None:
+        outputs = outputs[..., output : output + 1] if output != -1 else outputs[..., -1:]
+    if isinstance(outputs, (list, tuple, dict)):
+        raise ValueError(
+            "The model has several outputs: say by a function `output` what counts of them. "
+            f"Received: output={output}, outputs of type {type(outputs).__name__}"
+        )
+    outputs = ops.cast(outputs, "float32")
+    return outputs[:, None] if len(outputs.shape) == 1 else outputs
+
+
+def entrance(model, inputs, at, options):
+    """X as an array, and a function `run(x, copies)` to the model's output with copies of the batch side by side."""
+    if at is None and not isinstance(inputs, (list, tuple, dict)) and _is_float(inputs):
+        return _vectors(inputs, "inputs"), lambda x, copies: model(x, **options)
+    inputs = keras.tree.map_structure(lambda x: np.array(ops.convert_to_numpy(x)), inputs)
+    layer = _layer(model, at)
+    made = []
+
+    def recording(call):
+        @functools.wraps(call)
+        def recorded(*args, **kwargs):
+            made.append(call(*args, **kwargs))
+            return made[-1]
+
+        return recorded
+
+    with replaced(layer, recording):
+        model(inputs, **options)
+    if len(made) != 1:
+        raise ValueError(
+            f"x is the output of {layer.name!r}, which must be called once in a pass: name another layer in `at`. "
+            f"Received: a model that calls it {len(made)} times"
+        )
+
+    def run(x, copies):
+        many = keras.tree.map_structure(lambda x: tiled(x, copies), inputs)
+        with replaced(layer, lambda call: functools.wraps(call)(lambda *args, **kwargs: x)):
+            return model(many, **options)
+
+    return _vectors(made[0], layer.name), run
+
+
+def tiled(x, copies):
+    """So many copies of the batch, one behind the other."""
+    return np.tile(x, (copies, *(1 for _ in x.shape[1:])))
+
+
+def _vectors(x, what):
+    x = np.array(ops.convert_to_numpy(x), dtype="float32")
+    if x.ndim != 3:
+        raise ValueError(
+            f"What is differentiated by are vectors of positions, (B, S, Di). Received: {what} of shape {x.shape}"
+        )
+    return x
+
+
+def _is_float(x):
+    return keras.backend.standardize_dtype(getattr(x, "dtype", None) or np.asarray(x).dtype).startswith("float")
+
+
+def _layer(model, at):
+    """The layer of that name or path, or the only embedding."""
+    layers = model._flatten_layers(include_self=False)
+    if at is None:
+        found = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
+        what = "Whole numbers have no derivative, and the model has not exactly one embedding"
+    else:
+        found = [layer for layer in layers if at in (layer.name, layer.path)]
+        what = f"There is not exactly one layer of the name or path {at!r}"
+    if len(found) != 1:
+        paths = ", ".join(layer.path or layer.name for layer in (found or layers))
+        raise ValueError(f"{what}: name a layer in `at`. Received: {len(found)} among {paths or '(no layers)'}")
+    return found[0]
