@@ -8,13 +8,16 @@ from keras import ops
 
 from keras_attn.inspection._calls import replaced
 
+#: Bytes of all copies of what goes into a model, or comes out of it, at once.
+ROOM = 2**23
+
 
 def chosen(outputs, output):
     """What of the outputs counts, `(B, ..., Do)`."""
     if callable(output):
         outputs = output(outputs)
     elif output is not None:
-        outputs = outputs[..., output : output + 1] if output != -1 else outputs[..., -1:]
+        outputs = outputs[..., output : output + 1 or None]
     if isinstance(outputs, (list, tuple, dict)):
         raise ValueError(
             "The model has several outputs: say by a function `output` what counts of them. "
@@ -25,7 +28,7 @@ def chosen(outputs, output):
 
 
 def entrance(model, inputs, at, options):
-    """X as an array, and a function `run(x, copies)` to the model's output with copies of the batch side by side."""
+    """The vectors x as an array, and a function `run(x, copies)` from copies of the batch to the model's output."""
     if at is None and not isinstance(inputs, (list, tuple, dict)) and _is_float(inputs):
         return _vectors(inputs, "inputs"), lambda x, copies: model(x, **options)
     inputs = keras.tree.map_structure(lambda x: np.array(ops.convert_to_numpy(x)), inputs)
@@ -59,6 +62,11 @@ def entrance(model, inputs, at, options):
 def tiled(x, copies):
     """So many copies of the batch, one behind the other."""
     return np.tile(x, (copies, *(1 for _ in x.shape[1:])))
+
+
+def at_once(count, x, numbers=0):
+    """How many of `count` copies of x there is room for, where each copy has so many numbers of output."""
+    return max(1, min(count, ROOM // max(1, x.nbytes, numbers * x.itemsize)))
 
 
 def _vectors(x, what):

@@ -4,11 +4,8 @@ import numpy as np
 from keras import ops
 
 from keras_attn._autodiff import pullback
-from keras_attn.inspection._entrance import chosen, entrance, tiled
+from keras_attn.inspection._entrance import at_once, chosen, entrance, tiled
 from keras_attn.lookup import choose, whole_number
-
-#: Bytes of the vectors that go through the model at once.
-ROOM = 2**23
 
 
 class Attribution(NamedTuple):
@@ -31,7 +28,7 @@ def attribution(
     - "integrated_gradients": the same with the gradient's mean along the straight line from the baseline to x, in the
       middle of so many `steps`.
     - "smooth_grad": the same with the gradient's mean over so many `steps` copies of x, to which normal noise is added,
-      a tenth as large as x's range.
+      a tenth as large as the range of that row's x.
     - "occlusion": `f(x) - f(x with that position's vector from the baseline)`, S passes and no gradient.
 
     Args:
@@ -94,7 +91,7 @@ def _integrated_gradients(function, x, start, steps, seed):
 
 
 def _smooth_grad(function, x, start, steps, seed):
-    random, scale = np.random.default_rng(seed), 0.1 * (x.max() - x.min())
+    random, scale = np.random.default_rng(seed), 0.1 * np.ptp(x, axis=(1, 2), keepdims=True)
     points = [lambda: x + scale * random.normal(size=x.shape).astype("float32")] * steps
     return ((x - start) * _mean_slope(function, x, points)).sum(axis=-1)
 
@@ -110,7 +107,7 @@ def _occlusion(function, x, start, steps, seed):
 
 def _mean_slope(function, x, points):
     """The mean over the points of the gradient of `function`, some points at a time."""
-    copies = max(1, min(len(points), ROOM // max(1, x.nbytes)))
+    copies = at_once(len(points), x)
     pull, total = pullback(lambda x: function(x, copies)), np.zeros_like(x)
     for first in range(0, len(points), copies):
         some = [point() for point in points[first : first + copies]]

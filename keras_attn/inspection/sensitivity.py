@@ -4,11 +4,9 @@ import numpy as np
 from keras import ops
 
 from keras_attn._autodiff import pullback
-from keras_attn.inspection._entrance import chosen, entrance, tiled
+from keras_attn.inspection._entrance import at_once, chosen, entrance, tiled
 from keras_attn.lookup import choose
 
-#: Bytes of the inputs of all copies that are pulled back at once.
-ROOM = 2**23
 REDUCTIONS = ("norm", "sum")
 
 
@@ -63,13 +61,12 @@ def sensitivity(model, inputs, output=None, reduce="norm", at=None, **options):
 def _rows(x, function, shape, reduced):
     """Of each output number the gradient by `x`, reduced: `(B, numbers, ...)`; `function(x, copies)` is of `shape`."""
     batch, count = shape[0], int(np.prod(shape[1:]))
-    copies = max(1, min(count, ROOM // max(1, x.nbytes)))
+    copies = at_once(count, x, batch * count)
     many = ops.convert_to_tensor(tiled(x, copies))
     pull, found = pullback(lambda x: ops.reshape(function(x, copies), (copies * batch, count))), []
     for first in range(0, count, copies):
         # Copy i asks for number first + i; behind the last one copies ask for nothing.
-        asked = np.eye(count, dtype=x.dtype)[first : first + copies]
-        asked = np.pad(asked, ((0, copies - len(asked)), (0, 0)))
+        asked = np.eye(copies, count, k=first, dtype=x.dtype)
         slopes = pull(many, ops.convert_to_tensor(np.repeat(asked, batch, axis=0)))
         found.append(reduced(ops.convert_to_numpy(slopes).reshape(copies, *x.shape)))
     return np.moveaxis(np.concatenate(found)[:count], 0, 1)
