@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 
 
@@ -25,27 +27,32 @@ def rollout(maps, residual=0.5):
 
     Reference: Abnar and Zuidema, 2020, https://arxiv.org/abs/2005.00928, section 3, eq. 1.
     """
+    layers = of_layers(maps, residual)
+    return functools.reduce(lambda whole, one: one @ whole, layers)
+
+
+def of_layers(maps, residual):
+    """`Â` of each layer, `(B, T, T)` of float64, checked."""
     if not 0.0 <= residual < 1.0:
         raise ValueError(f"`residual` is a share in [0, 1). Received: residual={residual}")
-    whole = None
+    layers = []
     for index, weights in enumerate(maps):
-        one = _of_layer(np.asarray(weights, dtype="float64"), index, residual)
-        if whole is not None and one.shape != whole.shape:
+        layers.append(_of_layer(np.asarray(weights, dtype="float64"), index, residual))
+        if layers[-1].shape != layers[0].shape:
             raise ValueError(
-                f"The maps must all be of the same batch and length. Received: {whole.shape[-3:]} and, as number "
-                f"{index}, {one.shape[-3:]}"
+                f"The maps must all be of the same batch and length. Received: {layers[0].shape} and, as number "
+                f"{index}, {layers[-1].shape}"
             )
-        whole = one if whole is None else one @ whole
-    if whole is None:
-        raise ValueError("`rollout` takes the weights of one layer or more. Received: none")
-    return whole
+    if not layers:
+        raise ValueError("Layers follow each other: there must be the weights of one or more. Received: none")
+    return layers
 
 
 def _of_layer(weights, index, residual):
     weights = weights.mean(axis=1) if weights.ndim == 4 else weights
     if weights.ndim != 3 or weights.shape[1] != weights.shape[2] or weights.min(initial=0.0) < 0.0:
         raise ValueError(
-            "Only weights of positions on the same positions can be rolled out, (B, H, T, T), none of them negative. "
+            "Layers that follow each other have weights of positions on the same positions, (B, H, T, T), none of them negative. "
             f"Received: as number {index}, an array of shape {weights.shape}, least {weights.min(initial=0.0):.3g}"
         )
     mixed = residual * np.eye(weights.shape[1]) + (1.0 - residual) * weights

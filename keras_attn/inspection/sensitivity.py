@@ -1,5 +1,6 @@
 import functools
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -8,9 +9,11 @@ from keras_attn.inspection._entrance import at_once, chosen, entrance, tiled
 from keras_attn.lookup import choose
 
 REDUCTIONS = ("norm", "sum")
+#: Into how many pieces a causal model's positions are cut: 5/8 of the pairs are computed. More would compile more often.
+PIECES = 4
 
 
-def sensitivity(model, inputs, output=None, reduce="norm", at=None, **options):
+def sensitivity(model, inputs, output=None, reduce="norm", at=None, causal=False, **options):
     """How strongly each position of a model's output depends on each of its input: the Jacobian, place by place.
 
     `J[t, s] = ∂y_t / ∂x_s` is a matrix `(Do, Di)` for each pair of positions, of which its norm or its sum is shown. It
@@ -28,6 +31,8 @@ def sensitivity(model, inputs, output=None, reduce="norm", at=None, **options):
         reduce: "norm" for `sqrt(Σ J²)` over both widths, "sum" for their signed sum, None for the Jacobian itself.
         at: name or path of the layer whose output is x; None for the model's only `keras.layers.Embedding`, where there
             is need of one.
+        causal: whether no output depends on later positions, as many as there are of the input. Then a part of the
+            outputs is asked for with a part of the input, which saves three eighths and more of the work.
         **options: further arguments of the call; `training=False` unless given.
 
     Returns:
@@ -35,7 +40,8 @@ def sensitivity(model, inputs, output=None, reduce="norm", at=None, **options):
         `(B, T, Do, S, Di)` or `(B, Do, S, Di)`.
 
     Raises:
-        ValueError: if x cannot be told, or has not one vector for each position.
+        ValueError: if x cannot be told, or has not one vector for each position; or if the model is said to be causal
+            and its output changes when later positions are left out.
 
     Example:
     >>> layer = keras.layers.Conv1D(5, kernel_size=3, padding="causal")
@@ -48,14 +54,58 @@ def sensitivity(model, inputs, output=None, reduce="norm", at=None, **options):
     """
     if reduce is not None:
         choose("reduce", reduce, REDUCTIONS)
-    x, run = entrance(model, inputs, at, {"training": False, **options})
-    shape = tuple(chosen(run(x, 1), output).shape)
-    found = _rows(x, lambda x, copies: chosen(run(x, copies), output), shape, functools.partial(_reduced, how=reduce))
+    options = {"training": False, **options}
+    slopes = _in_pieces if causal else _whole
+    found = slopes(model, inputs, output, functools.partial(_reduced, how=reduce), at, options)
     if reduce is None:
-        return found.reshape(*shape, *x.shape[1:])
+        return found
     # (B, lead..., Do, S) -> (B, lead..., S)
-    found = found.reshape(*shape, x.shape[1])
     return np.sqrt(found.sum(axis=-2)) if reduce == "norm" else found.sum(axis=-2)
+
+
+def _whole(model, inputs, output, reduced, at, options):
+    """Of each number of the output the gradient by x, reduced: `(B, lead..., Do, S)`, with Di behind if it is not."""
+    x, run = entrance(model, inputs, at, options)
+    shape = tuple(chosen(run(x, 1), output).shape)
+    found = _rows(x, lambda x, copies: chosen(run(x, copies), output), shape, reduced)
+    return found.reshape(*shape, *found.shape[2:])
+
+
+def _in_pieces(model, inputs, output, reduced, at, options):
+    """The same of a causal model: of each piece of the output by the input up to its end, zero behind it."""
+    inputs = keras.tree.map_structure(ops.convert_to_numpy, inputs)
+    whole = ops.convert_to_numpy(chosen(model(inputs, **options), output))
+    length = whole.shape[1]
+    if whole.ndim != 3:
+        raise ValueError(f"A causal model has an output `(B, T, Do)`. Received: outputs of shape {whole.shape}")
+    ends = [length * piece // PIECES for piece in range(1, PIECES + 1)]
+    pieces = []
+    for start, end in zip([0, *ends], ends):
+        if start < end:
+            seen = keras.tree.map_structure(functools.partial(_first, count=end, length=length), inputs)
+            _check_causal(ops.convert_to_numpy(chosen(model(seen, **options), output)), whole, end)
+            piece = _whole(model, seen, lambda y, start=start: chosen(y, output)[:, start:], reduced, at, options)
+            pieces.append(np.pad(piece, [(0, length - end) if axis == 3 else (0, 0) for axis in range(piece.ndim)]))
+    return np.concatenate(pieces, axis=1)
+
+
+def _first(x, count, length):
+    if x.ndim < 2 or x.shape[1] != length:
+        raise ValueError(
+            "A causal model has as many positions in each of its inputs as in its output. "
+            f"Received: {length} in its output, and an input of shape {x.shape}"
+        )
+    return x[:, :count]
+
+
+def _check_causal(found, whole, end):
+    """Refuses a model whose first outputs change once later positions are left out."""
+    expected = whole[:, :end]
+    if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(whole).max()):
+        raise ValueError(
+            f"The model is not causal: its first {end} outputs are others once the later positions are left out. "
+            "Leave `causal` at False. Received: causal=True"
+        )
 
 
 def _rows(x, function, shape, reduced):

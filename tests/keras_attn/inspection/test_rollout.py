@@ -36,7 +36,7 @@ def test_without_short_cuts_a_chain_of_looks_is_followed():
 @pytest.mark.parametrize(
     "maps, message",
     [
-        ([], "one layer or more"),
+        ([], "one or more"),
         ([np.ones((B, H, T, T + 1))], "same positions"),
         ([-np.ones((B, T, T))], "none of them negative"),
         ([np.ones((B, T, T)), np.ones((B, T + 1, T + 1))], "same batch and length"),

@@ -57,6 +57,33 @@ def test_a_few_rows_at_a_time_are_all_rows_at_once(monkeypatch):
     np.testing.assert_allclose(inspection.sensitivity(model, x), whole, rtol=1e-5)
 
 
+@pytest.mark.parametrize("reduce", ["norm", "sum", None])
+@pytest.mark.parametrize("length", [3, 13])
+def test_a_causal_model_by_pieces_is_the_whole(reduce, length):
+    model, x = keras.Sequential([layers.GRU(4, return_sequences=True), MODELS["convolution"]()]), normal(B, length, D)
+    model(x)
+    found = inspection.sensitivity(model, x, reduce=reduce, causal=True)
+    np.testing.assert_allclose(found, inspection.sensitivity(model, x, reduce=reduce), atol=1e-6)
+
+
+def test_a_causal_model_of_words_by_pieces_and_one_answer():
+    ids = keras.Input((None,), dtype="int32")
+    hidden = keras_attn.Recurrent("gru")(layers.Embedding(11, D, mask_zero=True)(ids))
+    model, x = keras.Model(ids, layers.Dense(2)(hidden)), [[4, 2, 9, 1, 7, 0, 0]]
+    x = np.array(x)
+    found = inspection.sensitivity(model, x, output=1, causal=True)
+    np.testing.assert_allclose(found, inspection.sensitivity(model, x, output=1), atol=1e-6)
+
+
+def test_a_model_that_is_not_causal_is_not_taken_for_one():
+    model, x = keras.Sequential([layers.Bidirectional(layers.GRU(4, return_sequences=True))]), normal(B, T, D)
+    model(x)
+    with pytest.raises(ValueError, match="not causal"):
+        inspection.sensitivity(model, x, causal=True)
+    with pytest.raises(ValueError, match=r"outputs of shape \(2, 4\)"):
+        inspection.sensitivity(keras.Sequential([layers.GRU(4)]), x, causal=True)
+
+
 def text_model(classes=4):
     ids = keras.Input((None,), dtype="int32")
     hidden = layers.Embedding(11, D, mask_zero=True, name="words")(ids)
