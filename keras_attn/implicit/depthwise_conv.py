@@ -24,7 +24,7 @@ class DepthwiseConvolution(Implicit):
         kernel_size: number of positions seen, at least 1; on a grid that of rows and of columns.
         dilation: how far apart they are, at least 1.
         grid: `[H, W]` if the positions are those of an image, row after row, so that there are H W of them; None if
-            they are a sequence.
+            they are a sequence. The models of images in the zoo fill in what they have.
 
     Call arguments:
         inputs: `(B, T, D)`.

@@ -85,7 +85,10 @@ class GatedMLP(Implicit):
         length = known or ops.shape(x)[1]
         kernel = ops.cast(self.spatial_kernel, x.dtype)[:length, :length]
         kernel = ops.tril(kernel) if causal else kernel
-        return ops.matmul(kernel, x) + ops.cast(self.spatial_bias, x.dtype)[:length, None]
+        # One product for the whole batch: with one for each sequence, the gradient would be as many (T, T) arrays.
+        columns = ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, length))
+        mixed = ops.matmul(columns, ops.transpose(kernel)) + ops.cast(self.spatial_bias, x.dtype)[:length]
+        return ops.transpose(ops.reshape(mixed, (-1, x.shape[2], length)), (0, 2, 1))
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "positions": self.positions}
