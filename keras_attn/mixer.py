@@ -36,6 +36,7 @@ class Mixer(keras.layers.Layer):
         fixed_length: whether it works for the length it was built with only.
         can_step: whether it has `initial_state(batch_size, max_length)` and `step(inputs, state)`. All tensors of a
             state have the batch first, unless `prefill` is the layer's own.
+        parts: options that are mixers themselves: layers here, specs in `keras_attn.mixers`.
     """
 
     kind = None
@@ -43,6 +44,7 @@ class Mixer(keras.layers.Layer):
     can_be_causal = True
     fixed_length = False
     can_step = False
+    parts = ()
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

@@ -23,15 +23,22 @@ from keras_attn.explicit import (
     StochasticHardAttention,
 )
 from keras_attn.implicit import (
+    RWKV,
+    AcrossGrid,
+    DepthwiseConvolution,
+    Fourier,
     GatedConvolution,
+    GatedMLP,
     Identity,
     LinearRecurrence,
+    LongConvolution,
     MinGRU,
     MinLSTM,
     Pooling,
     RealGatedLRU,
     Recurrent,
     TokenMLP,
+    TokenShift,
 )
 from keras_attn.lookup import choose
 from keras_attn.memory import (
@@ -46,6 +53,8 @@ from keras_attn.memory import (
     SegmentMemory,
 )
 from keras_attn.mixer import Mixer
+
+TWO_WAYS = {"mixer": "min_gru", "bidirectional": True}
 
 MIXERS = {
     "additive": (AdditiveAttention, {"units": 64}),
@@ -83,6 +92,13 @@ MIXERS = {
     "min_lstm": (MinLSTM, {}),
     "rg_lru": (RealGatedLRU, {}),
     "token_mlp": (TokenMLP, {}),
+    "rwkv": (RWKV, {}),
+    "token_shift": (TokenShift, {}),
+    "depthwise_conv": (DepthwiseConvolution, {"kernel_size": 7}),
+    "long_conv": (LongConvolution, {}),
+    "gmlp": (GatedMLP, {}),
+    "fourier": (Fourier, {}),
+    "across_grid": (AcrossGrid, {"rows": TWO_WAYS, "columns": TWO_WAYS}),
     "identity": (Identity, {}),
     "pooling": (Pooling, {}),
 }
@@ -112,7 +128,8 @@ def resolve(spec):
     mixer_class, defaults = MIXERS[name]
     for option in given:
         choose(f"option of {name!r}", option, options(mixer_class))
-    return {"mixer": name, **defaults, **given}
+    chosen = {**defaults, **given}
+    return {"mixer": name, **chosen, **{part: resolve(chosen[part]) for part in mixer_class.parts}}
 
 
 def get(spec, **kwargs):
@@ -133,7 +150,10 @@ def get(spec, **kwargs):
     2
     """
     chosen = resolve(spec)
-    return MIXERS[chosen.pop("mixer")][0](**chosen, **kwargs)
+    mixer_class = MIXERS[chosen.pop("mixer")][0]
+    policy = {"dtype": kwargs["dtype"]} if "dtype" in kwargs else {}
+    parts = {part: get(chosen.pop(part), **policy) for part in mixer_class.parts}
+    return mixer_class(**parts, **chosen, **kwargs)
 
 
 def options(mixer_class):

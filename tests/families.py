@@ -11,6 +11,7 @@ FAMILIES = (
     "gated_linear_attention",
     "linear_recurrence",
     "location_sensitive",
+    "long_conv",
     "lstm",
     "monotonic",
     "multi_head",

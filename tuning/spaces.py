@@ -35,6 +35,8 @@ OPTIONS = {
     "min_lstm": {"bidirectional": (True, False)},
     "rg_lru": {"bidirectional": (True, False)},
     "gated_conv": {"kernel_size": (7, 3)},
+    "depthwise_conv": {"kernel_size": (7, 3)},
+    "long_conv": {"positions": (1024, 64)},
 }
 
 

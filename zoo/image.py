@@ -3,8 +3,9 @@
 import keras
 import keras_hub
 
+from keras_attn import mixers
 from keras_attn.lookup import plain
-from zoo.backbone import check_stack, stack
+from zoo.backbone import as_list, check_stack, stack
 
 STEMS = ("patches", "convolution")
 
@@ -21,6 +22,7 @@ class MixerImageBackbone(keras_hub.models.Backbone):
         hidden_dim: width D, at least 1.
         num_layers: how many layers, at least 1.
         mixer: a name or a spec from `keras_attn.mixers`, or a list of them (a hybrid), taken in turn by the layers.
+            An option `grid` that is left open is the grid of patches.
         mlp_ratio: hidden width of the network at each position over D, above 0.
         short_convolution: how many positions the convolution before each mixer sees; 0 for none.
         positions: "sinusoid", or None to leave order to the mixers.
@@ -55,8 +57,10 @@ class MixerImageBackbone(keras_hub.models.Backbone):
         **kwargs,
     ):
         mixer, image_shape = plain(mixer), tuple(image_shape)
-        length = _count_patches(image_shape, patch_size)
-        check_stack(mixer, num_layers, hidden_dim, mlp_ratio, short_convolution, positions, length=length)
+        grid = _patches(image_shape, patch_size)
+        length = grid[0] * grid[1]
+        specs = [_on_grid(spec, grid) for spec in as_list(mixer)]
+        check_stack(specs, num_layers, hidden_dim, mlp_ratio, short_convolution, positions, length=length)
 
         # === Functional Model ===
         inputs = keras.Input(shape=image_shape, name="images")
@@ -66,7 +70,7 @@ class MixerImageBackbone(keras_hub.models.Backbone):
         outputs = stack(
             tokens,
             None,
-            mixer=mixer,
+            mixer=specs,
             num_layers=num_layers,
             mlp_ratio=mlp_ratio,
             short_convolution=short_convolution,
@@ -104,7 +108,13 @@ class MixerImageBackbone(keras_hub.models.Backbone):
         }
 
 
-def _count_patches(image_shape, patch_size):
+def _on_grid(spec, grid):
+    """The spec, with this grid if its mixer has one that is left open: only an image knows which it is."""
+    return {**mixers.resolve(spec), "grid": list(grid)} if getattr(mixers.get(spec), "grid", "") is None else spec
+
+
+def _patches(image_shape, patch_size):
+    """How many rows and columns of patches there are."""
     if len(image_shape) != 3 or not all(isinstance(size, int) and size > 0 for size in image_shape):
         raise ValueError(f"`image_shape` must be (H, W, C), three positive integers. Received: {image_shape!r}")
     height, width, _ = image_shape
@@ -113,7 +123,7 @@ def _count_patches(image_shape, patch_size):
             "`patch_size` must be an integer that divides height and width. "
             f"Received: patch_size={patch_size!r}, image_shape={image_shape}"
         )
-    return (height // patch_size) * (width // patch_size)
+    return height // patch_size, width // patch_size
 
 
 def _apply_stem(images, stem, patch_size, hidden_dim, dtype):

@@ -40,6 +40,24 @@ def test_a_hybrid_with_a_mixer_of_one_length_classifies_images():
     assert zoo.MixerImageClassifier.from_config(classifier.get_config()).get_config() == classifier.get_config()
 
 
+@pytest.mark.parametrize("image_shape, sides", [((6, 10, 3), (3, 5)), ((4, 18, 3), (2, 9)), ((18, 4, 3), (9, 2))])
+def test_a_mixer_across_the_grid_gets_that_of_the_patches(image_shape, sides):
+    mixer = {"mixer": "across_grid", "rows": "token_mlp", "columns": {"mixer": "gru", "bidirectional": True}}
+    backbone = zoo.MixerImageBackbone(image_shape, hidden_dim=D, mixer=[mixer, "depthwise_conv"])
+    assert backbone.mixer == [mixer, "depthwise_conv"]
+    first, second = (backbone.get_layer(f"mixer_block_{index}").mixer for index in range(2))
+    assert first.rows.hidden_dense.kernel.shape[0] == sides[1]
+    assert tuple(second.grid) == sides and len(second.kernel.shape) == 3
+    classifier = zoo.MixerImageClassifier(backbone, CLASSES)
+    assert tuple(classifier(np.zeros((B, *image_shape), dtype="float32")).shape) == (B, CLASSES)
+    assert zoo.MixerImageBackbone.from_config(backbone.get_config()).get_config() == backbone.get_config()
+
+
+def test_a_grid_that_was_given_stays_as_it_is():
+    with pytest.raises(ValueError, match="5 rows and 5 columns has 25 positions"):
+        image_backbone({"mixer": "depthwise_conv", "grid": [5, 5]})
+
+
 def test_an_image_classifier_learns_through_its_preprocessor():
     converter = zoo.MixerImageConverter(scale=1 / 255)
     preprocessor = zoo.MixerImageClassifierPreprocessor(converter)

@@ -1,0 +1,11 @@
+"""Each channel sees its neighbours, with a kernel of its own."""
+
+from keras import ops
+
+
+def depthwise(x, kernel, before, dilation=1):
+    """`y_t = sum_i kernel_i ⊙ x_{t - before + i dilation}` for x `(B, T, C)` and kernel `(k, C)`."""
+    reach = dilation * (kernel.shape[0] - 1)
+    x = ops.pad(x, ((0, 0), (before, reach - before), (0, 0)))
+    kernel = ops.cast(kernel, x.dtype)[..., None]
+    return ops.depthwise_conv(x, kernel, padding="valid", data_format="channels_last", dilation_rate=dilation)
