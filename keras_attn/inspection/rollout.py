@@ -52,8 +52,9 @@ def _of_layer(weights, index, residual):
     weights = weights.mean(axis=1) if weights.ndim == 4 else weights
     if weights.ndim != 3 or weights.shape[1] != weights.shape[2] or weights.min(initial=0.0) < 0.0:
         raise ValueError(
-            "Layers that follow each other have weights of positions on the same positions, (B, H, T, T), none of them negative. "
-            f"Received: as number {index}, an array of shape {weights.shape}, least {weights.min(initial=0.0):.3g}"
+            "Layers that follow each other have weights of positions on the same positions, (B, H, T, T), none of them "
+            f"negative. Received: as number {index}, an array of shape {weights.shape}, least "
+            f"{weights.min(initial=0.0):.3g}"
         )
     mixed = residual * np.eye(weights.shape[1]) + (1.0 - residual) * weights
     total = mixed.sum(axis=-1, keepdims=True)

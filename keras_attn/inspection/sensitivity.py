@@ -9,7 +9,7 @@ from keras_attn.inspection._entrance import at_once, chosen, entrance, tiled
 from keras_attn.lookup import choose
 
 REDUCTIONS = ("norm", "sum")
-#: Into how many pieces a causal model's positions are cut: 5/8 of the pairs are computed. More would compile more often.
+#: Into how many pieces a causal model's positions are cut: 5/8 of the pairs are computed. More compile more often.
 PIECES = 4
 
 
