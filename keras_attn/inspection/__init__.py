@@ -1,10 +1,26 @@
 """What a model looks at: weights, for explicit attention, and the Jacobian, for any Keras model on any backend."""
 
 from keras_attn.inspection.attribution import Attribution, attribution
+from keras_attn.inspection.faithfulness import Faithfulness, Measures, faithfulness
 from keras_attn.inspection.flow import flow
 from keras_attn.inspection.gain import Gain, gain
+from keras_attn.inspection.pointing import Pointing, pointing
 from keras_attn.inspection.rollout import rollout
 from keras_attn.inspection.sensitivity import sensitivity
 from keras_attn.inspection.weights import weights
 
-__all__ = ["Attribution", "Gain", "attribution", "flow", "gain", "rollout", "sensitivity", "weights"]
+__all__ = [
+    "Attribution",
+    "Faithfulness",
+    "Gain",
+    "Measures",
+    "Pointing",
+    "attribution",
+    "faithfulness",
+    "flow",
+    "gain",
+    "pointing",
+    "rollout",
+    "sensitivity",
+    "weights",
+]

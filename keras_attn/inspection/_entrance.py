@@ -27,6 +27,21 @@ def chosen(outputs, output):
     return outputs[:, None] if len(outputs.shape) == 1 else outputs
 
 
+def one_number(outputs):
+    """The only number of each row, `(B,)`."""
+    if len(outputs.shape) != 2 or outputs.shape[1] != 1:
+        raise ValueError(
+            "One number of each row is explained: say in `output` which, a channel or a function to (B,). "
+            f"Received: outputs of shape {tuple(outputs.shape)}"
+        )
+    return outputs[:, 0]
+
+
+def nothing_there(baseline, x):
+    """What stands in the place of x where nothing is."""
+    return np.zeros_like(x) if baseline is None else np.broadcast_to(np.asarray(baseline, "float32"), x.shape)
+
+
 def entrance(model, inputs, at, options):
     """The vectors x as an array, and a function `run(x, copies)` from copies of the batch to the model's output."""
     if at is None and not isinstance(inputs, (list, tuple, dict)) and _is_float(inputs):

@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn._autodiff import pullback
-from keras_attn.inspection._entrance import at_once, chosen, entrance, tiled
+from keras_attn.inspection._entrance import at_once, chosen, entrance, nothing_there, one_number, tiled
 from keras_attn.lookup import choose, whole_number
 
 
@@ -60,23 +60,14 @@ def attribution(
     choose("method", method, METHODS)
     whole_number("steps", steps)
     x, run = entrance(model, inputs, at, {"training": False, **options})
-    start = np.zeros_like(x) if baseline is None else np.broadcast_to(np.asarray(baseline, "float32"), x.shape)
+    start = nothing_there(baseline, x)
 
     def function(x, copies):
-        return _one_number(chosen(run(x, copies), output))
+        return one_number(chosen(run(x, copies), output))
 
     answer, nothing = (ops.convert_to_numpy(function(ops.convert_to_tensor(each), 1)) for each in (x, start))
     found = METHODS[method](function, x, start, steps, seed)
     return Attribution(found, answer - nothing - found.sum(axis=1))
-
-
-def _one_number(outputs):
-    if len(outputs.shape) != 2 or outputs.shape[1] != 1:
-        raise ValueError(
-            "One number of each row is explained: say in `output` which, a channel or a function to (B,). "
-            f"Received: outputs of shape {tuple(outputs.shape)}"
-        )
-    return outputs[:, 0]
 
 
 def _gradient_x_input(function, x, start, steps, seed):
