@@ -1,4 +1,4 @@
-"""Vector-Jacobian products on each backend: the only file that names one."""
+"""Vector-Jacobian products, and compiled functions, on each backend: the only file that names one."""
 
 import keras
 
@@ -9,6 +9,13 @@ def pullback(function):
     Zeros where the function does not depend on x.
     """
     return {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}[keras.config.backend()](function)
+
+
+def compiled(function):
+    """The function from one tensor to one tensor, compiled where the backend does that, without a backward pass."""
+    return {"tensorflow": _compiled_on_tensorflow, "jax": _compiled_on_jax, "torch": _bare_on_torch}[
+        keras.config.backend()
+    ](function)
 
 
 def _on_tensorflow(function):
@@ -40,3 +47,21 @@ def _on_torch(function):
         return slope
 
     return product
+
+
+def _compiled_on_tensorflow(function):
+    import tensorflow as tf
+
+    return tf.function(function)
+
+
+def _compiled_on_jax(function):
+    import jax
+
+    return jax.jit(function)
+
+
+def _bare_on_torch(function):
+    import torch
+
+    return torch.no_grad()(function)

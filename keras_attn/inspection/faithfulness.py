@@ -4,6 +4,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_attn._autodiff import compiled
 from keras_attn.inspection._entrance import at_once, chosen, entrance, nothing_there, one_number
 from keras_attn.inspection._ranks import checked, places, ranked, real_positions
 from keras_attn.inspection.pointing import true_positions
@@ -152,8 +153,10 @@ def faithfulness(
         )
     map, random = checked("map", map, real), np.random.default_rng(seed)
     truth = None if truth is None else true_positions(truth, real)
-    function = _of_kept(x, nothing_there(baseline, x), lambda x, copies: one_number(chosen(run(x, copies), output)))
     counts = _counts(real, steps or x.shape[1])
+    # A quarter of an order's states at once, for room that the oracle's questions, which are fewer, do not waste.
+    copies = at_once(-(-len(counts) // 2), x)
+    function = _of_kept(x, nothing_there(baseline, x), copies, lambda x: one_number(chosen(run(x, copies), output)))
 
     def measured(order):
         return _measured(function, order, real, counts)
@@ -173,17 +176,18 @@ def faithfulness(
     )
 
 
-def _of_kept(x, start, function):
+def _of_kept(x, start, copies, function):
     """A function from which positions are kept, booleans `(K, B, S)`, to f `(K, B)`; the others are the baseline's."""
+    function = compiled(function)
 
     def of_kept(kept):
-        copies, found = at_once(len(kept), x), []
+        found = []
         for first in range(0, len(kept), copies):
             some = kept[first : first + copies]
-            # Every call has the same shape: what stands behind the last one is not looked at.
+            # Every call has the same shape, for one compilation: what stands behind the last one is not looked at.
             some = np.concatenate([some, np.repeat(some[-1:], copies - len(some), axis=0)])
             states = np.where(some[..., None], x, start).reshape(-1, *x.shape[1:])
-            answers = ops.convert_to_numpy(function(ops.convert_to_tensor(states), copies))
+            answers = ops.convert_to_numpy(function(ops.convert_to_tensor(states)))
             found.append(answers.reshape(copies, -1))
         return np.concatenate(found)[: len(kept)]
 
