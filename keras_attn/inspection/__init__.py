@@ -5,6 +5,7 @@ from keras_attn.inspection.faithfulness import Faithfulness, Measures, faithfuln
 from keras_attn.inspection.flow import flow
 from keras_attn.inspection.gain import Gain, gain
 from keras_attn.inspection.pointing import Pointing, pointing
+from keras_attn.inspection.randomised import Randomised, randomised
 from keras_attn.inspection.rollout import rollout
 from keras_attn.inspection.sensitivity import sensitivity
 from keras_attn.inspection.weights import weights
@@ -15,11 +16,13 @@ __all__ = [
     "Gain",
     "Measures",
     "Pointing",
+    "Randomised",
     "attribution",
     "faithfulness",
     "flow",
     "gain",
     "pointing",
+    "randomised",
     "rollout",
     "sensitivity",
     "weights",

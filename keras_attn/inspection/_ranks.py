@@ -41,3 +41,9 @@ def ranked(map, real, random):
 def places(order):
     """Where each position stands in an order of `ranked`, `(B, S)`."""
     return np.argsort(order, axis=-1)
+
+
+def average_ranks(numbers):
+    """Ranks `(S,)` of numbers `(S,)`, equal ones at the mean of their places."""
+    _, which, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[which]
