@@ -4,11 +4,11 @@ import contextlib
 
 
 @contextlib.contextmanager
-def replaced(layer, make):
-    """While it lasts, `make(layer.call)` stands in the place of `layer.call`."""
+def replaced(layer, make, name="call"):
+    """While it lasts, `make(layer.call)` stands in the place of `layer.call`, or of another function of the layer's."""
     # Not by `setattr`, which tells trackers of the layer's parts.
-    object.__setattr__(layer, "call", make(layer.call))
+    object.__setattr__(layer, name, make(getattr(layer, name)))
     try:
         yield
     finally:
-        object.__delattr__(layer, "call")
+        object.__delattr__(layer, name)
