@@ -1,6 +1,7 @@
 """The contract every mechanism keeps: `tests/keras_attn/test_contract.py` has it clause by clause."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 from keras import ops
@@ -22,6 +23,25 @@ class Asked:
     segment_ids: object = None
     #: Two integers that make the random numbers; None for the layer's own next ones.
     seed: object = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixing:
+    """How an implicit layer moves information, where that is linear once its gates are known.
+
+    Attributes:
+        values: what is moved, `(B, S, C)`, from the inputs.
+        mix: a linear function of values `(B, S, C)` to `(B, T, C)`, in which the gates for these inputs are held.
+        read: the layer's output `(B, T, D)` from the mix.
+        gated: whether `mix` depends on the inputs.
+        dense: whether it mixes channels too; otherwise each channel stays by itself.
+    """
+
+    values: object
+    mix: Callable
+    read: Callable = lambda mix: mix
+    gated: bool = True
+    dense: bool = False
 
 
 class Mixer(keras.layers.Layer):
@@ -121,7 +141,8 @@ class Mixer(keras.layers.Layer):
 
 
 class Implicit(Mixer):
-    """A mixer without weights over positions. A concrete layer says how it mixes, in `compute_mix`.
+    """A mixer without weights over positions. A concrete layer says how it mixes, in `mixing`, or in
+    `compute_mix` if it is not linear in any values.
 
     Call arguments:
         inputs: `(B, T, D)`.
@@ -142,7 +163,15 @@ class Implicit(Mixer):
 
     def compute_mix(self, inputs, mask, causal, training):
         """The mix `(B, T, D)` of inputs that are zero where the mask (or None) is False."""
-        raise NotImplementedError(f"{type(self).__name__} must say how it mixes: define `compute_mix`.")
+        mixing = self.mixing(inputs, mask, causal)
+        if mixing is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} must say how it mixes: define `mixing`, or `compute_mix` if it is not linear."
+            )
+        return mixing.read(mixing.mix(mixing.values))
+
+    def mixing(self, inputs, mask, causal):
+        """The `Mixing` of inputs as for `compute_mix`, or None where there is no such thing."""
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

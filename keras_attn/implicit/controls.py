@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_attn.mixer import Implicit
+from keras_attn.mixer import Implicit, Mixing
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -26,8 +26,8 @@ class Identity(Implicit):
     control = True
     can_step = True
 
-    def compute_mix(self, inputs, mask, causal, training):
-        return inputs
+    def mixing(self, inputs, mask, causal):
+        return Mixing(inputs, mix=lambda x: x, gated=False)
 
     def initial_state(self, batch_size, max_length=None):
         return ()
@@ -63,15 +63,16 @@ class Pooling(Implicit):
         self._width = input_shape[-1]
         self.built = True
 
-    def compute_mix(self, inputs, mask, causal, training):
+    def mixing(self, inputs, mask, causal):
         # Sums of many half-precision numbers lose the small ones.
-        x = ops.cast(inputs, "float32")
-        real = ops.ones_like(x[..., :1]) if mask is None else ops.cast(mask, "float32")[..., None]
-        if causal:
-            mean = ops.cumsum(x, axis=1) / ops.maximum(ops.cumsum(real, axis=1), 1.0)
-        else:
-            mean = ops.sum(x, axis=1, keepdims=True) / ops.maximum(ops.sum(real, axis=1, keepdims=True), 1.0)
-        return ops.cast(ops.broadcast_to(mean, ops.shape(x)), inputs.dtype)
+        values = ops.cast(inputs, "float32")
+        real = ops.ones_like(values[..., :1]) if mask is None else ops.cast(mask, "float32")[..., None]
+        return Mixing(
+            values,
+            mix=lambda x: _mean_so_far(x, real) if causal else _mean(x, real),
+            read=lambda mix: ops.cast(mix, inputs.dtype),
+            gated=False,
+        )
 
     def initial_state(self, batch_size, max_length=None):
         return {"sum": ops.zeros((batch_size, self._width)), "count": ops.zeros((batch_size, 1))}
@@ -79,3 +80,12 @@ class Pooling(Implicit):
     def step(self, inputs, state):
         total, count = state["sum"] + ops.cast(inputs, "float32"), state["count"] + 1.0
         return ops.cast(total / count, inputs.dtype), {"sum": total, "count": count}
+
+
+def _mean(x, real):
+    mean = ops.sum(x, axis=1, keepdims=True) / ops.maximum(ops.sum(real, axis=1, keepdims=True), 1.0)
+    return ops.broadcast_to(mean, ops.shape(x))
+
+
+def _mean_so_far(x, real):
+    return ops.cumsum(x, axis=1) / ops.maximum(ops.cumsum(real, axis=1), 1.0)

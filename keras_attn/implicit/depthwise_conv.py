@@ -5,7 +5,7 @@ from keras_attn import masks
 from keras_attn.implicit import _grid
 from keras_attn.implicit._depthwise import depthwise
 from keras_attn.lookup import whole_number
-from keras_attn.mixer import Implicit
+from keras_attn.mixer import Implicit, Mixing
 
 #: Channels of the hidden layer over those of the input, as in the paper.
 EXPANSION = 2
@@ -83,12 +83,15 @@ class DepthwiseConvolution(Implicit):
         """How far the first position that is seen lies from the last."""
         return self.dilation * (self.kernel_size - 1)
 
-    def compute_mix(self, inputs, mask, causal, training):
+    def mixing(self, inputs, mask, causal):
         hidden = masks.zero(self.hidden_dense(inputs), mask)
-        if self.grid is None:
-            before = self._reach if causal else self.dilation * (self.kernel_size // 2)
-            return self.output_dense(depthwise(hidden, self.kernel, before, self.dilation))
-        return self.output_dense(_grid.flat(self._over_grid(_grid.unflat(hidden, self.grid))))
+        return Mixing(hidden, lambda x: self._convolve(x, causal), self.output_dense, gated=False)
+
+    def _convolve(self, x, causal):
+        if self.grid is not None:
+            return _grid.flat(self._over_grid(_grid.unflat(x, self.grid)))
+        before = self._reach if causal else self.dilation * (self.kernel_size // 2)
+        return depthwise(x, self.kernel, before, self.dilation)
 
     def _over_grid(self, x):
         """`(B, H, W, C)`, each channel with its neighbours in both directions."""

@@ -3,7 +3,7 @@ import math
 import keras
 from keras import ops
 
-from keras_attn.mixer import Implicit
+from keras_attn.mixer import Implicit, Mixing
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -37,14 +37,24 @@ class Fourier(Implicit):
 
     can_be_causal = False
 
-    def compute_mix(self, inputs, mask, causal, training):
-        # (B, D, T), where transforms of positions find them side by side
-        real, imaginary = (ops.swapaxes(x, 1, 2) for x in _over_width(ops.cast(inputs, "float32")))
-        if mask is None:
-            mixed = ops.fft((real, imaginary))[0] / ops.sqrt(ops.cast(ops.shape(inputs)[1], "float32"))
-        else:
-            mixed = _over_real_positions(real, imaginary, mask)
-        return ops.cast(ops.swapaxes(mixed, 1, 2), inputs.dtype)
+    def mixing(self, inputs, mask, causal):
+        return Mixing(
+            ops.cast(inputs, "float32"),
+            mix=lambda x: _transform(x, mask),
+            read=lambda mix: ops.cast(mix, inputs.dtype),
+            gated=False,
+            dense=True,
+        )
+
+
+def _transform(x, mask):
+    # (B, D, T), where transforms of positions find them side by side
+    real, imaginary = (ops.swapaxes(part, 1, 2) for part in _over_width(x))
+    if mask is None:
+        mixed = ops.fft((real, imaginary))[0] / ops.sqrt(ops.cast(ops.shape(x)[1], "float32"))
+    else:
+        mixed = _over_real_positions(real, imaginary, mask)
+    return ops.swapaxes(mixed, 1, 2)
 
 
 def _over_width(x):

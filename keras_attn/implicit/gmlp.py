@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_attn import masks
 from keras_attn.lookup import whole_number
-from keras_attn.mixer import Implicit
+from keras_attn.mixer import Implicit, Mixing
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -68,14 +68,19 @@ class GatedMLP(Implicit):
         self.output_dense.build((None, None, units))
         self.built = True
 
-    def compute_mix(self, inputs, mask, causal, training):
+    def mixing(self, inputs, mask, causal):
         content, gate = ops.split(self.hidden_dense(inputs), 2, axis=-1)
         # The offset of the norm is not zero where the inputs are.
-        gate = self._along_positions(masks.zero(self.norm(gate), mask), causal)
-        return self.output_dense(content * gate)
+        values = masks.zero(self.norm(gate), mask)
+        bias = ops.cast(self.spatial_bias, content.dtype)[: content.shape[1] or ops.shape(content)[1], None]
+        return Mixing(
+            values,
+            mix=lambda x: content * self._along_positions(x, causal),
+            read=lambda mix: self.output_dense(mix + content * bias),
+        )
 
     def _along_positions(self, x, causal):
-        """`S x + b` for x `(B, T, units)`."""
+        """`S x` for x `(B, T, units)`."""
         known, places = x.shape[1], self.spatial_kernel.shape[0]
         if known is not None and known > places:
             raise ValueError(
@@ -87,7 +92,7 @@ class GatedMLP(Implicit):
         kernel = ops.tril(kernel) if causal else kernel
         # One product for the whole batch: with one for each sequence, the gradient would be as many (T, T) arrays.
         columns = ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, length))
-        mixed = ops.matmul(columns, ops.transpose(kernel)) + ops.cast(self.spatial_bias, x.dtype)[:length]
+        mixed = ops.matmul(columns, ops.transpose(kernel))
         return ops.transpose(ops.reshape(mixed, (-1, x.shape[2], length)), (0, 2, 1))
 
     def get_config(self):

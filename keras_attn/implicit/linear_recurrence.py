@@ -39,10 +39,13 @@ class LinearRecurrence(ScannedRecurrence):
 
     def gates(self, inputs):
         logits = ops.cast(self.decay_dense(inputs), "float32")
-        return ops.sigmoid(logits), ops.sigmoid(-logits) * ops.cast(self.input_dense(inputs), "float32")
+        return ops.sigmoid(logits), ops.sigmoid(-logits), ops.cast(self.input_dense(inputs), "float32")
 
-    def read(self, state, inputs):
-        return self.output_dense(ops.cast(state, inputs.dtype) * self.gate_dense(inputs))
+    def let_out(self, state, inputs):
+        return state * ops.cast(self.gate_dense(inputs), "float32")
+
+    def read(self, mix):
+        return self.output_dense(ops.cast(mix, self.compute_dtype))
 
 
 def _spread_memories(shape, dtype=None):

@@ -6,7 +6,7 @@ from keras import ops
 from keras_attn import masks
 from keras_attn.implicit._depthwise import depthwise
 from keras_attn.lookup import whole_number
-from keras_attn.mixer import Implicit
+from keras_attn.mixer import Implicit, Mixing
 
 #: How many positions the explicit convolution of the projections sees.
 SHORT = 3
@@ -86,19 +86,23 @@ class LongConvolution(Implicit):
         """Log α for windows of 1/α positions from 2 to `positions`, spread evenly on a log scale."""
         return -ops.linspace(math.log(2.0), math.log(self.positions), shape[0], dtype=dtype)
 
-    def compute_mix(self, inputs, mask, causal, training):
+    def mixing(self, inputs, mask, causal):
         projected = depthwise(self.input_dense(inputs), self.short_kernel, SHORT - 1 if causal else SHORT // 2)
-        query, fresh = self._gated(projected)
-        # Real positions have spilled over into padded ones.
-        return self._read(query, _convolve(masks.zero(fresh, mask), self._filter, causal))
+        query, key, value = self._parts(projected)
 
-    def _gated(self, projected):
-        """The gate `tanh(q)`, and in float32 what the filter sees, `tanh(k) ⊙ v`."""
+        def mix(x):
+            # Real positions have spilled over into padded ones.
+            return query * _convolve(masks.zero(key * x, mask), self._filter, causal)
+
+        return Mixing(value, mix, self._read)
+
+    def _parts(self, projected):
+        """The gates `tanh(q)` and `tanh(k)`, and `v`, in float32."""
         query, key, value = ops.split(projected, 3, axis=-1)
-        return ops.tanh(query), ops.cast(ops.tanh(key) * value, "float32")
+        return tuple(ops.cast(x, "float32") for x in (ops.tanh(query), ops.tanh(key), value))
 
-    def _read(self, query, mix):
-        return self.output_dense(query * ops.cast(mix, query.dtype))
+    def _read(self, mix):
+        return self.output_dense(ops.cast(mix, self.compute_dtype))
 
     def _filter(self, lags):
         """The filter `(n, D)` at distances `(n,)`, integers, float32."""
@@ -131,10 +135,10 @@ class LongConvolution(Implicit):
         self._check_room(state["count"], 1, length)
         projected = self.input_dense(ops.cast(inputs, self.compute_dtype))
         short = ops.concatenate([state["short"], projected[:, None]], axis=1)
-        query, fresh = self._gated(ops.sum(short * ops.cast(self.short_kernel, short.dtype), axis=1))
-        seen = ops.concatenate([fresh[:, None], state["seen"][:, :-1]], axis=1)
+        query, key, value = self._parts(ops.sum(short * ops.cast(self.short_kernel, short.dtype), axis=1))
+        seen = ops.concatenate([(key * value)[:, None], state["seen"][:, :-1]], axis=1)
         mix = ops.sum(self._filter(ops.arange(length)) * seen, axis=1)
-        return self._read(query, mix), {"short": short[:, 1:], "seen": seen, "count": state["count"] + 1}
+        return self._read(query * mix), {"short": short[:, 1:], "seen": seen, "count": state["count"] + 1}
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "positions": self.positions}

@@ -35,4 +35,4 @@ class MinGRU(ScannedRecurrence):
 
     def gates(self, inputs):
         logits = ops.cast(self.update_dense(inputs), "float32")
-        return ops.sigmoid(-logits), ops.sigmoid(logits) * ops.cast(self.candidate_dense(inputs), "float32")
+        return ops.sigmoid(-logits), ops.sigmoid(logits), ops.cast(self.candidate_dense(inputs), "float32")

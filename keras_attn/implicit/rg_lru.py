@@ -45,7 +45,7 @@ class RealGatedLRU(ScannedRecurrence):
         # log a = c r log sigmoid(Λ)
         logs = -SHARPNESS * gate * ops.softplus(-ops.cast(self.decay_logits, "float32"))
         scale = ops.sqrt(ops.maximum(-ops.expm1(2.0 * logs), LEAST))
-        return ops.exp(logs), scale * ops.cast(self.input_dense(inputs), "float32") * ops.cast(inputs, "float32")
+        return ops.exp(logs), scale * ops.cast(self.input_dense(inputs), "float32"), ops.cast(inputs, "float32")
 
 
 def _spread_decays(shape, dtype=None):

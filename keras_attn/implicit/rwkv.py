@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_attn._scan import linear_scan
 from keras_attn.implicit._token_shift import one_before, spread_shares, token_shift
-from keras_attn.mixer import Implicit
+from keras_attn.mixer import Implicit, Mixing
 
 #: The logarithm of nothing: less than any that occurs, and unlike infinity it can be subtracted from itself.
 LOG_OF_NOTHING = -1e30
@@ -63,7 +63,7 @@ class RWKV(Implicit):
     def _vector(self, name, initializer):
         return self.add_weight(name=name, shape=(self._width,), initializer=initializer)
 
-    def compute_mix(self, inputs, mask, causal, training):
+    def mixing(self, inputs, mask, causal):
         receptance, key, value = self._project(inputs, one_before(inputs))
         decay = ops.exp(ops.cast(self.log_decay, "float32")) * ops.ones_like(key[..., :1])
         if mask is not None:
@@ -71,8 +71,13 @@ class RWKV(Implicit):
         before = _one_before(_log_sums(key, decay))
         # s_t, and s_{t-1}
         logits = before - decay - key
-        averages = linear_scan(ops.sigmoid(logits), ops.sigmoid(-logits) * value)
-        return self._read(receptance, self._with_own(before, one_before(averages), key, value))
+        gate = ops.sigmoid(ops.cast(receptance, "float32"))
+
+        def mix(x):
+            averages = linear_scan(ops.sigmoid(logits), ops.sigmoid(-logits) * x)
+            return gate * self._with_own(before, one_before(averages), key, x)
+
+        return Mixing(value, mix, self._read)
 
     def _project(self, x, before):
         """r, and in float32 k and v, all `(..., D)`."""
@@ -86,8 +91,8 @@ class RWKV(Implicit):
         logits = log_sum - ops.cast(self.bonus, "float32") - key
         return ops.sigmoid(logits) * average + ops.sigmoid(-logits) * value
 
-    def _read(self, receptance, wkv):
-        return self.output_dense(ops.sigmoid(receptance) * ops.cast(wkv, receptance.dtype))
+    def _read(self, mix):
+        return self.output_dense(ops.cast(mix, self.compute_dtype))
 
     def initial_state(self, batch_size, max_length=None):
         """The inputs at the position before the first, the logarithm of the sum and the average, each `(B, D)`."""
@@ -102,7 +107,8 @@ class RWKV(Implicit):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
         inputs = ops.cast(inputs, state["inputs"].dtype)
         receptance, key, value = self._project(inputs, state["inputs"])
-        output = self._read(receptance, self._with_own(state["log_sum"], state["average"], key, value))
+        wkv = self._with_own(state["log_sum"], state["average"], key, value)
+        output = self._read(ops.sigmoid(ops.cast(receptance, "float32")) * wkv)
         faded = state["log_sum"] - ops.exp(ops.cast(self.log_decay, "float32"))
         average = ops.sigmoid(faded - key) * state["average"] + ops.sigmoid(key - faded) * value
         return output, {"inputs": inputs, "log_sum": ops.logaddexp(faded, key), "average": average}

@@ -5,14 +5,15 @@ from keras import ops
 
 from keras_attn._scan import linear_scan
 from keras_attn.lookup import flag
-from keras_attn.mixer import Implicit
+from keras_attn.mixer import Implicit, Mixing
 
 
 class ScannedRecurrence(Implicit):
     """A recurrence that is linear in its state, `h_t = a_t ⊙ h_{t-1} + b_t`, with `a_t` and `b_t` of `x_t` alone.
 
-    A concrete layer makes its weights in `make_weights`, says in `gates` what `a` and `b` are, and may say in `read`
-    what comes of the states. It gets both directions, padding, and decoding with a state of one vector.
+    What is new is a share of a value, `b_t = i_t ⊙ v_t`. A concrete layer makes its weights in `make_weights`, says in
+    `gates` what `a`, `i` and `v` are, and may gate the states in `let_out` and project them in `read`. It gets both
+    directions, padding, and decoding with a state of one vector.
 
     Args:
         bidirectional: whether half of the width runs forward and half backward; then it cannot be causal. Otherwise it
@@ -36,15 +37,19 @@ class ScannedRecurrence(Implicit):
         raise NotImplementedError(f"{type(self).__name__} must make its weights: define `make_weights`.")
 
     def gates(self, inputs):
-        """The decays `a` in [0, 1] and what is new, `b`, both `(..., D)` and float32, from inputs `(..., D)`.
+        """The decays `a` in [0, 1], the shares `i` and the values `v`, `(..., D)` and float32, of inputs `(..., D)`.
 
         In half precision a decay near one cannot be told from one.
         """
         raise NotImplementedError(f"{type(self).__name__} must say how its state decays: define `gates`.")
 
-    def read(self, state, inputs):
-        """The output `(..., D)` from the states `(..., D)`, float32, and the inputs."""
-        return ops.cast(state, inputs.dtype)
+    def let_out(self, state, inputs):
+        """What of the states `(..., D)`, float32, goes out, by gates from the inputs: as much, linear in the states."""
+        return state
+
+    def read(self, mix):
+        """The output `(..., D)` from what was let out, float32."""
+        return ops.cast(mix, self.compute_dtype)
 
     def build(self, input_shape):
         self._width = input_shape[-1]
@@ -57,13 +62,13 @@ class ScannedRecurrence(Implicit):
         dense.build((None, None, width))
         return dense
 
-    def compute_mix(self, inputs, mask, causal, training):
-        decay, fresh = self.gates(inputs)
+    def mixing(self, inputs, mask, causal):
+        decay, share, values = self.gates(inputs)
         if mask is not None:
             # A padded step keeps the state: a = 1 and nothing new.
-            decay, fresh = ops.where(mask[..., None], decay, 1.0), ops.where(mask[..., None], fresh, 0.0)
-        state = self._two_ways(decay, fresh) if self.bidirectional else linear_scan(decay, fresh)
-        return self.read(state, inputs)
+            decay, share = ops.where(mask[..., None], decay, 1.0), ops.where(mask[..., None], share, 0.0)
+        scan = self._two_ways if self.bidirectional else linear_scan
+        return Mixing(values, lambda x: self.let_out(scan(decay, share * x), inputs), self.read)
 
     def _two_ways(self, decay, fresh):
         half = decay.shape[-1] - decay.shape[-1] // 2
@@ -77,9 +82,9 @@ class ScannedRecurrence(Implicit):
 
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
-        decay, fresh = self.gates(inputs)
-        state = decay * state + fresh
-        return self.read(state, inputs), state
+        decay, share, value = self.gates(inputs)
+        state = decay * state + share * value
+        return self.read(self.let_out(state, inputs)), state
 
     def get_config(self):
         return {**super().get_config(), "bidirectional": self.bidirectional}

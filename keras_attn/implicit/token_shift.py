@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from keras_attn.implicit._token_shift import one_before, spread_shares, token_shift
-from keras_attn.mixer import Implicit
+from keras_attn.mixer import Implicit, Mixing
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -45,13 +45,20 @@ class TokenShift(Implicit):
     def _share(self, name):
         return self.add_weight(name=name, shape=(self._width,), initializer=spread_shares)
 
-    def compute_mix(self, inputs, mask, causal, training):
-        return self._mix(inputs, one_before(inputs))
+    def mixing(self, inputs, mask, causal):
+        gate = self._gate(inputs, one_before(inputs))
+        return Mixing(
+            inputs,
+            mix=lambda x: token_shift(x, one_before(x), self.value_share),
+            read=lambda mix: self._read(gate, mix),
+            gated=False,
+        )
 
-    def _mix(self, x, before):
-        receptance = self.receptance_dense(token_shift(x, before, self.receptance_share))
-        value = self.value_dense(token_shift(x, before, self.value_share))
-        return self.output_dense(ops.sigmoid(receptance) * value)
+    def _gate(self, x, before):
+        return ops.sigmoid(self.receptance_dense(token_shift(x, before, self.receptance_share)))
+
+    def _read(self, gate, mix):
+        return self.output_dense(gate * self.value_dense(mix))
 
     def initial_state(self, batch_size, max_length=None):
         """The inputs at the position before the first: `(B, D)`, zeros."""
@@ -60,4 +67,5 @@ class TokenShift(Implicit):
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
         inputs = ops.cast(inputs, state.dtype)
-        return self._mix(inputs, state), inputs
+        mix = token_shift(inputs, state, self.value_share)
+        return self._read(self._gate(inputs, state), mix), inputs

@@ -5,6 +5,7 @@ from keras_attn.inspection.attribution import Attribution, attribution
 from keras_attn.inspection.faithfulness import Faithfulness, Measures, faithfulness
 from keras_attn.inspection.flow import flow
 from keras_attn.inspection.gain import Gain, gain
+from keras_attn.inspection.implicit_weights import ImplicitWeights, implicit_weights
 from keras_attn.inspection.pointing import Pointing, pointing
 from keras_attn.inspection.randomised import Randomised, randomised
 from keras_attn.inspection.relevance import relevance
@@ -16,6 +17,7 @@ __all__ = [
     "Attribution",
     "Faithfulness",
     "Gain",
+    "ImplicitWeights",
     "Measures",
     "Pointing",
     "Randomised",
@@ -24,6 +26,7 @@ __all__ = [
     "faithfulness",
     "flow",
     "gain",
+    "implicit_weights",
     "pointing",
     "randomised",
     "relevance",
