@@ -110,7 +110,8 @@ def faithfulness(
     Args:
         model: a built Keras model or layer of whose rows none depends on another.
         inputs: what it is called with, as for `sensitivity`.
-        map: `(B, S)`, larger for what adds more to f.
+        map: `(B, S)`, larger for what adds more to f; or a dictionary of several, which are then compared with the same
+            random orders and the same oracle.
         output: the number f of each row, as for `attribution`; a probability makes rows comparable.
         baseline: what stands for "nothing there", as for `attribution`.
         mask: boolean `(B, S)`, False at padding, which is neither removed nor counted; None for no padding.
@@ -123,7 +124,7 @@ def faithfulness(
         **options: further arguments of the call; `training=False` unless given.
 
     Returns:
-        A `Faithfulness`.
+        A `Faithfulness`, or of a dictionary one for each of its maps.
 
     Raises:
         ValueError: for a map or masks that do not fit the inputs, or rows of padding alone.
@@ -151,7 +152,8 @@ def faithfulness(
             "Each row needs a real position. "
             f"Received: a mask without any in rows {np.flatnonzero(~real.any(axis=1)).tolist()}"
         )
-    map, random = checked("map", map, real), np.random.default_rng(seed)
+    maps, random = {"map": map} if not isinstance(map, dict) else map, np.random.default_rng(seed)
+    maps = {name: checked(name, each, real) for name, each in maps.items()}
     truth = None if truth is None else true_positions(truth, real)
     counts = _counts(real, steps or x.shape[1])
     # A quarter of an order's states at once, for room that the oracle's questions, which are fewer, do not waste.
@@ -161,19 +163,20 @@ def faithfulness(
     def measured(order):
         return _measured(function, order, real, counts)
 
-    found, deleting, inserting = measured(ranked(map, real, random))
-    drawn = [measured(ranked(np.zeros_like(map), real, random))[0] for _ in range(draws)]
+    drawn = [measured(ranked(np.zeros(real.shape), real, random))[0] for _ in range(draws)]
     orders = [_greedy(function, real, rounds, random, removing) for removing in (True, False)]
-    return Faithfulness(
-        map=found,
-        random=Measures(*np.mean(drawn, axis=0)),
-        spread=Measures(*np.std(drawn, axis=0)),
-        oracle=_best(*(measured(order)[0] for order in orders)),
-        truth=None if truth is None else measured(ranked(truth.astype("float64"), real, random))[0],
-        removed=_curve(counts).T / real.sum(axis=1, keepdims=True),
-        deleting=deleting,
-        inserting=inserting,
-    )
+    beside = {
+        "random": Measures(*np.mean(drawn, axis=0)),
+        "spread": Measures(*np.std(drawn, axis=0)),
+        "oracle": _best(*(measured(order)[0] for order in orders)),
+        "truth": None if truth is None else measured(ranked(truth.astype("float64"), real, random))[0],
+        "removed": _curve(counts).T / real.sum(axis=1, keepdims=True),
+    }
+    found = {}
+    for name, each in maps.items():
+        measures, deleting, inserting = measured(ranked(each, real, random))
+        found[name] = Faithfulness(map=measures, deleting=deleting, inserting=inserting, **beside)
+    return found if isinstance(map, dict) else found["map"]
 
 
 def _of_kept(x, start, copies, function):

@@ -135,6 +135,19 @@ def test_fewer_steps_go_along_the_same_curve():
     np.testing.assert_allclose(some.map.sufficiency, every.map.sufficiency, rtol=1e-5, atol=1e-6)
 
 
+def test_several_maps_are_compared_with_the_same_orders():
+    x, maps = normal(B, S, D), {"one": normal(B, S, seed=1), "other": normal(B, S, seed=2)}
+    both = inspection.faithfulness(Function(total), x, maps)
+    assert list(both) == ["one", "other"]
+    np.testing.assert_array_equal(both["one"].random, both["other"].random)
+    for name, map in maps.items():
+        alone = inspection.faithfulness(Function(total), x, map)
+        np.testing.assert_allclose(both[name].map, alone.map, rtol=1e-5)
+        np.testing.assert_allclose(both[name].oracle, alone.oracle, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"`other`.*must be finite"):
+        inspection.faithfulness(Function(total), x, {**maps, "other": np.full((B, S), np.nan)})
+
+
 def test_what_is_removed_becomes_the_baseline():
     x, mean = normal(B, S, D), normal(D, seed=1)
     found = inspection.faithfulness(Function(total), x, normal(B, S, seed=2), baseline=mean)
