@@ -25,7 +25,6 @@ out.
 
 import argparse
 import dataclasses
-import itertools
 import json
 import os
 import time
@@ -39,7 +38,7 @@ from keras import ops
 
 from keras_attn import inspection
 from zoo.backbone import stack
-from zoo.datasets import babi
+from zoo.datasets import babi, mitbih
 
 WIDTH, LAYERS, ROWS = 48, 2, 32
 BATCH, RATE = 64, 0.003
@@ -103,27 +102,17 @@ def _words(line):
     return line.lower().strip(".?").split()
 
 
-#: A strip of ten seconds at 120 Hz, as 120 positions of ten numbers.
-STRIP, PATCH, VENTRICULAR = 1200, 10, 2
+#: How many samples of the signal are one position.
+PATCH = 10
 
 
 def beats(split, numbers):
-    name = {"train": "train_ds1.npz", "test": "test_ds2.npz"}[split]
-    with np.load(Path(os.environ["KERAS_ATTN_DATA"]) / "mitbih_120hz" / name) as file:
-        signal, places, classes, offsets = (file[key] for key in ("x", "beat_pos", "beat_aami", "beat_offset"))
-    x, truth = [], []
-    for record, (first, last) in enumerate(itertools.pairwise(offsets)):
-        where = places[first:last][classes[first:last] == VENTRICULAR].astype(int)
-        true = np.zeros(signal.shape[1], dtype=bool)
-        for beat in where:
-            true[max(0, beat - 24) : beat + 36] = True
-        count = signal.shape[1] // STRIP
-        x.append(signal[record, : count * STRIP].reshape(count, STRIP // PATCH, PATCH))
-        # A position is true if half of it is.
-        truth.append(true[: count * STRIP].reshape(count, STRIP // PATCH, PATCH).mean(-1) >= 0.5)
-    x, truth = np.concatenate(x).astype("float32"), np.concatenate(truth)
-    x = (x - x.mean((1, 2), keepdims=True)) / (1.0 + x.std((1, 2), keepdims=True))
-    return Split(x, truth.any(1).astype(int), truth, np.ones_like(truth))
+    strips = mitbih.load_strips(split)
+    x = strips.x.reshape(len(strips.x), -1, PATCH)
+    x = (x - x.mean((1, 2), keepdims=True)) / (0.005 + x.std((1, 2), keepdims=True))
+    # A position is true if half of it is.
+    truth = strips.ventricular.reshape(x.shape).mean(-1) >= 0.5
+    return Split(x, strips.y, truth & (strips.y == 1)[:, None], np.ones_like(truth))
 
 
 DATA = {"recall": recall, "place": place, "facts": facts, "beats": beats}
