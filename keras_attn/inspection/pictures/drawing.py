@@ -1,6 +1,6 @@
 from typing import NamedTuple
 
-from keras_attn._figure import new_figure, save
+from keras_attn._figure import check_path, new_figure, save
 
 
 class Drawing(NamedTuple):
@@ -28,6 +28,9 @@ def draw_together(drawings, title=None, path=None):
     >>> len(draw_together([strip, pictures.matrices_drawing([[1.0, 0.0], [0.5, 0.5]], ["a", "b"])]).subfigs)
     2
     """
+    check_path(path)
+    if not drawings:
+        raise ValueError("There must be one drawing or more. Received: none")
     heights = [drawing.height for drawing in drawings]
     figure = new_figure(max(drawing.width for drawing in drawings), sum(heights) + (0.4 if title else 0.0))
     if title:

@@ -1,12 +1,12 @@
 import numpy as np
 
-from keras_attn._figure import LINES, array, by_name, check_labels, colours, literal
+from keras_attn._figure import BARE, LINES, array, by_name, check_labels, colours, literal
 from keras_attn.inspection.pictures.drawing import Drawing, draw_together
 
 STYLES = ("-", "--", "-.", ":")
 
 
-def draw_series(values, maps, channels=None, marks=None, limit=None, path=None):
+def draw_series(values, maps, channels=None, marks=None, mask=None, limit=None, path=None):
     """Draws a series with its background shaded by a map: a panel for each map.
 
     Args:
@@ -16,6 +16,7 @@ def draw_series(values, maps, channels=None, marks=None, limit=None, path=None):
         channels: labels of the C channels; None for their numbers.
         marks: times in [0, T) at which the truth is, such as those of beats: triangles above and thin lines; None for
             none.
+        mask: booleans `(S,)`, False for padding, which is left blank; None if all times are real.
         limit: the number at which colours are full, for all maps alike; None for each map's largest.
         path: where to write the picture too, by its ending as PNG, SVG or PDF; None for nowhere.
 
@@ -27,12 +28,12 @@ def draw_series(values, maps, channels=None, marks=None, limit=None, path=None):
     >>> figure.axes[0].get_title(loc="left")
     'weights'
     """
-    return draw_together([series_drawing(values, maps, channels, marks, limit)], path=path)
+    return draw_together([series_drawing(values, maps, channels, marks, mask, limit)], path=path)
 
 
-def series_drawing(values, maps, channels=None, marks=None, limit=None):
+def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=None):
     """As `draw_series`, as a part for `draw_together`."""
-    values, maps = array(values, "series", 1, 2), by_name(maps, 1)
+    values, maps = array(values, "series", 1, 2), by_name(maps, 1, mask=mask)
     values = values[:, None] if values.ndim == 1 else values
     length, count = values.shape
     channels = check_labels("channels", channels, count) or [f"channel {channel}" for channel in range(count)]
@@ -53,6 +54,7 @@ def series_drawing(values, maps, channels=None, marks=None, limit=None):
         for panel, (name, each) in zip(panels, maps.items()):
             shape = {"extent": (-0.5, length - 0.5, low - room, high + room), "aspect": "auto"}
             image = panel.imshow(each[None], interpolation="nearest", alpha=0.75, **shape, **colours(each, limit))
+            panel.set_facecolor(BARE)
             for channel, (label, line) in enumerate(zip(channels, values.T)):
                 style = STYLES[channel // len(LINES) % len(STYLES)]
                 drawn[label] = panel.plot(line, style, color=LINES[channel % len(LINES)], linewidth=1.1)[0]

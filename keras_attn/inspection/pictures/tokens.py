@@ -2,14 +2,14 @@ import unicodedata
 
 import numpy as np
 
-from keras_attn._figure import by_name, check_labels, colours, literal
+from keras_attn._figure import BARE, by_name, check_labels, colours, literal
 from keras_attn.inspection.pictures.drawing import Drawing, draw_together
 
 #: Letters in a line; a letter's width and a line's height in inches.
 LINE, LETTER, LEADING = 90, 0.105, 0.27
 
 
-def draw_tokens(tokens, maps, limit=None, path=None):
+def draw_tokens(tokens, maps, mask=None, limit=None, path=None):
     """Draws a text as strips of tokens, each coloured by its number in a map; a strip for each map.
 
     Numbers below zero are red and those above it blue, both fuller the larger they are. Long texts go on in new lines.
@@ -18,6 +18,7 @@ def draw_tokens(tokens, maps, limit=None, path=None):
         tokens: S labels, shown as they are.
         maps: `(S,)`, or a dictionary from names to such maps. Numbers of several maps need not be of one kind: each
             strip has a scale of its own.
+        mask: booleans `(S,)`, False for padding, which is left blank; None if all tokens are real.
         limit: the number at which colours are full, for all strips alike; None for each strip's largest.
         path: where to write the picture too, by its ending as PNG, SVG or PDF; None for nowhere.
 
@@ -29,12 +30,12 @@ def draw_tokens(tokens, maps, limit=None, path=None):
     >>> len(figure.axes), figure.axes[0].images[0].get_clim()
     (2, (-1.5, 1.5))
     """
-    return draw_together([tokens_drawing(tokens, maps, limit)], path=path)
+    return draw_together([tokens_drawing(tokens, maps, mask, limit)], path=path)
 
 
-def tokens_drawing(tokens, maps, limit=None):
+def tokens_drawing(tokens, maps, mask=None, limit=None):
     """As `draw_tokens`, as a part for `draw_together`."""
-    maps = by_name(maps, 1)
+    maps = by_name(maps, 1, mask=mask)
     count = len(next(iter(maps.values())))
     tokens = check_labels("tokens", tokens, count)
     for name, values in maps.items():
@@ -75,13 +76,16 @@ def _strip(panel, name, values, tokens, places, lines, long, limit):
     for place, number, side in ((long - 15.4, scale["vmin"], "right"), (long - 5.6, scale["vmax"], "left")):
         panel.text(place, -0.6, f"{number:.3g}", va="center", ha=side, fontsize=8)
     for token, value, (line, start, width) in zip(tokens, values, places):
-        colour = image.cmap(image.norm(value))
-        panel.add_patch(Rectangle((start + 0.04, line + 0.06), width - 0.08, 0.88, facecolor=colour, edgecolor="#bbb"))
+        blank = np.ma.is_masked(value)
+        colour = "none" if blank else image.cmap(image.norm(value))
+        edge = BARE if blank else "#bbbbbb"
+        panel.add_patch(Rectangle((start + 0.04, line + 0.06), width - 0.08, 0.88, facecolor=colour, edgecolor=edge))
         panel.text(
             start + width / 2,
             line + 0.5,
             token,
-            **literal(ha="center", va="center", family="monospace", fontsize=9, color=_ink(colour)),
+            **literal(ha="center", va="center", family="monospace", fontsize=9),
+            color="#999999" if blank else _ink(colour),
         )
     panel.set(xlim=(-0.1, long + 0.1), ylim=(lines, -1.1))
     panel.set_axis_off()
