@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import io
+import itertools
 from importlib import resources
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def page(
     Args:
         maps: a dictionary from names to maps, or one map: `(T, S)` or `(H, T, S)`, of which the row of the position
             is shown that one is on; or `(S,)`, or T = 1, which are shown at once.
-        positions: S labels, shown as they are; None for their numbers, which an image or a series does not show.
+        positions: S labels, shown as they are; None for their numbers, or their places on the image or in the series.
         outputs: T labels of positions that look, if they are others than those that are looked at; None if not.
         image: `(H, W)` or `(H, W, C)` that the positions are cells of; None for a text.
         series: `(N,)` or `(N, C)` that each position is an equal share of; None for a text.
@@ -56,20 +57,20 @@ def page(
         raise ValueError("A page shows an image or a series, not both. Received: both")
     if sum(each.size for each in maps.values()) > ROOM:
         raise ValueError(f"A page holds {ROOM} numbers at most: leave some maps out. Received: more")
-    columns = count
+    columns = None
     if image is not None:
         rows, columns = grid_of(count, *np.shape(image)[:2]) if grid is None else grid
         if rows * columns != count:
             raise ValueError(f"`grid` must be (rows, columns) of {count} positions together. Received: grid={grid}")
     data = {
-        "columns": columns if image is not None else 1,
+        "columns": columns or 1,
         "mask": mask.tolist(),
         "maps": [_as_data(name, each, count, looking) for name, each in maps.items()],
     }
     text = _render(
         title=title or "What it looks at",
         notes=notes,
-        labels=check_labels("positions", positions, count) or [str(place) for place in range(count)],
+        labels=check_labels("positions", positions, count) or _places(count, columns, series),
         outputs=check_labels("outputs", outputs, looking),
         mask=mask.tolist(),
         kind="image" if image is not None else "series" if series is not None else "text",
@@ -80,6 +81,16 @@ def page(
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
     return text
+
+
+def _places(count, columns, series):
+    """What positions are called that have no names."""
+    if columns is not None:
+        return [f"row {place // columns}, column {place % columns}" for place in range(count)]
+    if series is not None:
+        ends = np.linspace(0, len(series), count + 1).round(1)
+        return [f"time {start:g} to {end:g}" for start, end in itertools.pairwise(ends)]
+    return [str(place) for place in range(count)]
 
 
 def _as_data(name, values, count, looking):

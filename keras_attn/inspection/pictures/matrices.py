@@ -60,7 +60,7 @@ def matrices_drawing(maps, outputs=None, inputs=None, mask=None, limit=None):
                 panel = grid[row, column]
                 image = panel.imshow(each, aspect="auto", interpolation="nearest", **scale)
                 panel.set_facecolor(BARE)
-                panel.set_title(name, **literal(fontsize=9))
+                panel.set_title(fitting(name, int(13 * wide)), **literal(fontsize=9))
                 # The lowest panel of each column and the first of each row have the labels.
                 lowest = row + 1 == down or column >= len(panels[row + 1])
                 ticks(panel.xaxis, inputs, wide)
@@ -91,3 +91,10 @@ def in_rows(panels):
     together = [panel for each in panels.values() for panel in each]
     groups = panels.values() if len(together) > len(panels) else [together]
     return [group[first : first + SIDE] for group in groups for first in range(0, len(group), SIDE)]
+
+
+def fitting(title, letters):
+    """A title in lines of so many letters: its parts below each other, of which only the ends are shown."""
+    if len(title) <= letters:
+        return title
+    return "\n".join(part if len(part) <= letters else "…" + part[1 - letters :] for part in title.split(", "))

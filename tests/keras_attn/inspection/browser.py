@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -14,27 +15,43 @@ BINARY = os.environ.get("KERAS_ATTN_CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 
+# Chromium reads commands from file 3 and answers on file 4, whatever numbers the pipes have.
+START = """
+import os, sys
+for here, there in zip([os.dup(int(number)) for number in sys.argv[1:3]], (3, 4)):
+    os.dup2(here, there)
+    os.set_inheritable(there, True)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
 
 class Browser:
     """A browser with one page. Use it in a `with`."""
 
     def __init__(self, binary=BINARY, timeout=60):
         self.home = tempfile.mkdtemp()
-        self.timeout = timeout
+        self.timeout, self.session = timeout, None
         self.count, self.rest, self.events = 0, b"", []
         (commands, self.to), (self.back, answers) = os.pipe(), os.pipe()
         arguments = ["--headless", "--no-sandbox", "--no-zygote", "--disable-gpu", "--remote-debugging-pipe"]
-        # Chromium reads commands from file 3 and answers on file 4, whatever numbers these pipes have here.
-        script = f'exec "$0" "$@" 3<&{commands} 4>&{answers}'
+        arguments += [f"--user-data-dir={self.home}"]
         self.process = subprocess.Popen(
-            ["sh", "-c", script, binary, *arguments, f"--user-data-dir={self.home}"],
+            [
+                sys.executable,
+                "-c",
+                START,
+                str(commands),
+                str(answers),
+                binary,
+                *arguments,
+                f"--user-data-dir={self.home}",
+            ],
             pass_fds=(commands, answers),
             stderr=subprocess.DEVNULL,
         )
         os.close(commands)
         os.close(answers)
         target = self._say("Target.createTarget", url="about:blank", width=900, height=700)["targetId"]
-        self.session = None
         self.session = self._say("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._say(f"{domain}.enable")
@@ -89,7 +106,7 @@ class Browser:
 
     def _say(self, method, **params):
         self.count += 1
-        session = {"sessionId": self.session} if getattr(self, "session", None) else {}
+        session = {"sessionId": self.session} if self.session else {}
         message = {"id": self.count, "method": method, "params": params, **session}
         os.write(self.to, json.dumps(message).encode() + b"\0")
         while (answer := self._read()).get("id") != self.count:

@@ -154,6 +154,14 @@ def test_layers_of_one_head_fill_rows():
     assert [panel.get_subplotspec().rowspan.start for panel in panels] == [0] * 4 + [1] * 3
 
 
+def test_titles_of_panels_side_by_side_do_not_meet():
+    figure = pictures.draw_matrices({"a_block_of_the_model/its_own_attention": np.ones((H, S, S))})
+    assert figure.axes[1].get_title().split("\n")[1] == "head 1"
+    figure.canvas.draw()
+    one, other = (panel.title.get_window_extent() for panel in figure.axes[:2])
+    assert one.x1 < other.x0
+
+
 def test_of_many_labels_so_many_are_shown_as_there_is_room_for():
     count = 131
     figure = pictures.draw_matrices(np.ones((count, count)), [f"token{place}" for place in range(count)])
