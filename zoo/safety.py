@@ -17,6 +17,8 @@ LONGEST_CONFIG = 2**26
 PACKAGES = ("keras", "keras_hub", "keras_attn", "zoo", "tuning")
 #: Keras layers that carry code or read files of their own.
 CARRY_CODE = ("Lambda", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer")
+#: What stands for tensors, arrays and the like among the arguments of a functional model's layers.
+DATA = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__")
 #: Texts for people, from which nothing is built.
 NOT_CONFIGS = ("card.json", "metadata.json", CHECKSUMS)
 
@@ -119,7 +121,7 @@ def _describe(file):
 def _check_config(node, where):
     """Walks a config; what is refused is refused wherever it stands."""
     if isinstance(node, dict):
-        if "class_name" in node:
+        if "class_name" in node and node["class_name"] not in DATA:
             _check_class(node, where)
         _check_files(node, where)
         for value in node.values():
