@@ -1,8 +1,9 @@
 """What a trained model looks at on one input, whatever it attends with."""
 
+import contextlib
 import inspect
-import math
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -86,37 +87,109 @@ def _explain(model, given, output, method, at, title, say):
     output, answer = _answer(answers, output)
 
     say("weights")
-    looks, notes = _weights(model, inputs, subject, kind)
-    grid = _grid(model, kind, subject, looks)
-    count = len(subject) if kind == "text" else grid[0] * grid[1]
-    for name in [name for name, each in looks.items() if each.shape[2] != count or each.shape[1] not in (1, count)]:
-        notes.append(f"Left out: the weights of {name}, over {looks.pop(name).shape[2]} places, which are others.")
+    found, notes = _weights(model, inputs)
+    states, length = _states(model, inputs)
+    cells = _cells(model, kind, inputs, subject, [each.shape[2] for each in found.values()] + [length])
+    looks = {}
+    for name, each in found.items():
+        look = cells.of_weights(each)
+        if look is None:
+            notes.append(f"Left out: the {name}, over {each.shape[2]} places, which are others.")
+        else:
+            looks[name] = look
 
-    # Pixels and times are positions of their own while they are differentiated by, and counted together afterwards.
-    if kind == "image":
-        function, x, pool = _by_pixels(model, inputs), inputs.reshape(1, -1, inputs.shape[-1]), _pooling(subject, grid)
-    else:
-        function, x = (lambda end: end), inputs
-        pool = _pooling(np.zeros((1, len(subject))), grid) if kind == "series" else (lambda each: each)
-    options = {} if kind == "image" else {"at": at}
-    parts = {}
     say("sensitivity")
-    states = _states(model, inputs)
-    if states is not None:
+    options, parts = ({} if kind == "image" else {"at": at}), {}
+    if states is not None and cells.can_pool_rows(length):
         # Of a model that answers at each position these are the answers.
         channel = output if answers.ndim == 2 else None
-        look = inspection.sensitivity(function(states), x, output=channel, **options)[0]  # (T, S)
-        looks["sensitivity of each position"] = _by_rows(np.sqrt(pool(look**2)), count)[None]
-    elif answers.ndim == 1:
+        look = inspection.sensitivity(cells.function(states), cells.x, output=channel, **options)[0]  # (T, S)
+        looks["sensitivity of each position"] = np.sqrt(cells.pool_rows(cells.pool(look**2)))[None]
+    else:
         notes.append("Left out: the sensitivity of each position: no layer with vectors of positions is in reach.")
     if answers.ndim == 1:
-        slopes = inspection.sensitivity(function(model), x, output=output, **options)[0]
-        parts["sensitivity of the answer"] = np.sqrt(pool(slopes**2))
-        say(method.replace("_", " "))
-        shares = inspection.attribution(function(model), x, output=output, method=method, **options)
-        parts[method.replace("_", " ")] = pool(shares.map[0])
-        notes.append(f"The shares of {method.replace('_', ' ')} leave {shares.gap[0]:.3g} of the answer unexplained.")
-    return Explanation(kind, subject, answer, parts, looks, grid if kind == "image" else None, title, tuple(notes))
+        function, name = cells.function(model), method.replace("_", " ")
+        slopes = inspection.sensitivity(function, cells.x, output=output, **options)[0]
+        parts["sensitivity of the answer"] = np.sqrt(cells.pool(slopes**2))
+        say(name)
+        shares = inspection.attribution(function, cells.x, output=output, method=method, **options)
+        parts[name] = cells.pool(shares.map[0])
+        notes.append(f"The shares of {name} leave {shares.gap[0]:.3g} of the answer unexplained.")
+    return Explanation(kind, subject, answer, parts, looks, cells.grid, title, tuple(notes))
+
+
+class _Cells(NamedTuple):
+    """The positions that are shown, and what is differentiated by: pixels and times, of which cells are made later.
+
+    `x` is what `function(model)` takes instead of the model's inputs; `cell` is the cell of each position of x, or -1
+    for padding, which is none.
+    """
+
+    count: int
+    grid: tuple | None
+    x: object
+    function: object
+    cell: np.ndarray
+
+    def pool(self, values):
+        """Adds up, of the last axis, all that falls into a cell: `(..., N)` to `(..., cells)`."""
+        found = np.zeros((*values.shape[:-1], self.count), dtype=values.dtype)
+        np.add.at(found, (..., self.cell[self.cell >= 0]), values[..., self.cell >= 0])
+        return found
+
+    def can_pool_rows(self, length):
+        return length == self.count or self.grid is None
+
+    def pool_rows(self, look):
+        """`(T, cells)` to `(cells, cells)`: rows of a cell are added up; if the layer has others, the nearest."""
+        length = len(look)
+        if length == len(self.cell):
+            return self.pool(look.T).T
+        return look[np.arange(self.count) * length // self.count]
+
+    def of_weights(self, weights):
+        """Weights over the cells as they are, without padding; None if they are over other places."""
+        rows, columns = weights.shape[1:]
+        real = self.cell >= 0
+        if columns == len(real) and real.sum() == self.count and rows in (1, len(real)):
+            return weights[:, :, real] if rows == 1 else weights[:, real][:, :, real]
+        return weights if columns == self.count and rows in (1, self.count) else None
+
+
+def _cells(model, kind, inputs, subject, lengths):
+    """Cells of the kind's subject that fit the first of these lengths that can be shown."""
+    if kind == "text":
+        length = inputs["token_ids"].shape[1] if isinstance(inputs, dict) else inputs.shape[1]
+        # Padding is behind the text.
+        cell = np.where(np.arange(length) < len(subject), np.arange(length), -1)
+        return _Cells(len(subject), None, inputs, lambda model: model, cell)
+    if kind == "series":
+        length = len(subject)
+        fitting = [count for count in lengths if 1 < count <= min(length, 4 * SPANS)]
+        count = fitting[0] if fitting else min(length, SPANS)
+        return _Cells(count, None, inputs, lambda model: model, np.arange(length) * count // length)
+    shape = inputs.shape[1:]
+    grid = _grid(model, shape, lengths)
+    row, column = (np.arange(length) * cells // length for length, cells in zip(shape[:2], grid))
+
+    def of_pixels(model):
+        return lambda x, **options: model(ops.reshape(x, (-1, *shape)), **options)
+
+    cell = (row[:, None] * grid[1] + column).ravel()
+    return _Cells(grid[0] * grid[1], grid, inputs.reshape(1, -1, shape[-1]), of_pixels, cell)
+
+
+def _grid(model, shape, lengths):
+    """Rows and columns of an image: the model's patches, or those that its layers stand over, or as many as can be."""
+    high, wide = shape[:2]
+    patch = getattr(getattr(model, "backbone", None), "patch_size", None)
+    if patch is not None:
+        return high // patch, wide // patch
+    for length in lengths:
+        if 1 < length <= high * wide:
+            with contextlib.suppress(ValueError):
+                return grid_of(length, high, wide)
+    return min(high, SIDE), min(wide, SIDE)
 
 
 def _answer(answers, output):
@@ -139,8 +212,8 @@ def _inputs(model, given):
     preprocessor = getattr(model, "preprocessor", None)
     if getattr(preprocessor, "tokenizer", None) is not None:
         return _text(model, preprocessor, given)
-    shape = model.input_shape
-    if isinstance(shape, (list, dict)):
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple):
         raise ValueError(
             "A model without a preprocessor is explained if it has one input: the number of each word, a series "
             f"or an image. Received: inputs of shapes {shape}"
@@ -166,10 +239,10 @@ def _text(model, preprocessor, given):
         raise ValueError(f"The model takes a text. Received: {given!r}")
     packed = {name: ops.convert_to_numpy(each) for name, each in preprocessor([given]).items()}
     count = int(packed["padding_mask"][0].sum())
-    # Padding behind the text is left away where the model takes any length: it plays no part.
+    # Padding plays no part: where the model takes any length it is left away.
     length = getattr(model.backbone, "sequence_length", None)
     packed = {name: each[:, :count] for name, each in packed.items()} if length is None else packed
-    ids = packed["token_ids"][0]
+    ids = packed["token_ids"][0, :count]
     return "text", packed, tuple(preprocessor.tokenizer.id_to_token(int(each)) for each in ids)
 
 
@@ -189,8 +262,8 @@ def _image(preprocessor, given, shape):
     return "image", np.asarray(inputs, dtype="float32"), image
 
 
-def _weights(model, inputs, subject, kind):
-    """Weights `(H, T, S)` by layer, and what is to be said about them."""
+def _weights(model, inputs):
+    """Weights `(H, T, S)` by name, and what is to be said about them."""
     if not any(ASKING in inspect.signature(layer.call).parameters for layer in model._flatten_layers()):
         return {}, ["No layer of the model computes weights: what it looks at is seen by its derivatives alone."]
     found, notes = {}, []
@@ -202,70 +275,15 @@ def _weights(model, inputs, subject, kind):
     return found, notes
 
 
-def _grid(model, kind, subject, looks):
-    """Rows and columns that positions are shown in; None for a text."""
-    if kind == "text":
-        return None
-    counts = [each.shape[2] for each in looks.values()]
-    if kind == "series":
-        fitting = [count for count in counts if count <= min(len(subject), 4 * SPANS)]
-        return 1, fitting[0] if fitting else min(len(subject), SPANS)
-    high, wide = subject.shape[:2]
-    patch = getattr(getattr(model, "backbone", None), "patch_size", None)
-    if patch is not None:
-        return high // patch, wide // patch
-    for count in counts:
-        try:
-            return grid_of(count, high, wide)
-        except ValueError:
-            continue
-    return min(high, SIDE), min(wide, SIDE)
-
-
-def _pooling(subject, grid):
-    """A function that adds up, of the last axis, all that falls into a cell: `(..., N)` to `(..., cells)`."""
-    size = subject.shape[:2]
-    row, column = (np.arange(length) * cells // length for length, cells in zip(size, grid))
-    cell = (row[:, None] * grid[1] + column).ravel()
-
-    def pool(values):
-        found = np.zeros((*values.shape[:-1], math.prod(grid)), dtype=values.dtype)
-        np.add.at(found, (..., cell), values)
-        return found
-
-    return pool
-
-
-def _by_rows(look, count):
-    """`(T, cells)` to `(cells, cells)`: of all positions that fall into a cell the root of the sum of squares."""
-    if len(look) == count:
-        return look
-    found = np.zeros((count, count), dtype=look.dtype)
-    np.add.at(found, np.arange(len(look)) * count // len(look), look**2)
-    return np.sqrt(found)
-
-
-def _by_pixels(model, inputs):
-    """A function from a model of images to one of their pixels, `(B, H W, C)`."""
-    shape = inputs.shape[1:]
-
-    def of(model):
-        return lambda x, **options: model(ops.reshape(x, (-1, *shape)), **options)
-
-    return of
-
-
 def _states(model, inputs):
-    """The model up to the last layer that has a vector at each position; None if there is none of a size in reach."""
-    if not isinstance(model, keras.Model) or not hasattr(model, "layers") or not getattr(model, "inputs", None):
-        return None
+    """The model up to the last layer with a vector at each position, and how many; None and 0 if none is in reach."""
+    if not getattr(model, "inputs", None):
+        return None, 0
     for layer in reversed(model.layers):
-        try:
-            symbolic = layer.output
-        except (AttributeError, ValueError):
-            continue
+        # What was never called, or several times, has no output of its own.
+        symbolic = getattr(layer, "output", None) if layer._inbound_nodes else None
         if isinstance(symbolic, keras.KerasTensor) and len(symbolic.shape) == 3:
             states = keras.Model(model.input, symbolic)
-            shape = states(inputs, training=False).shape
-            return states if shape[1] > 1 and shape[1] * shape[2] <= PASSES else None
-    return None
+            _, length, width = states(inputs, training=False).shape
+            return (states, length) if length > 1 and length * width <= PASSES else (None, 0)
+    return None, 0

@@ -131,6 +131,29 @@ def test_weights_over_other_places_are_left_out_and_named():
         assert "weights of slots" not in found.looks
 
 
+def test_of_a_model_of_one_length_the_padding_is_not_shown():
+    preprocessor = zoo.MixerTextClassifierPreprocessor(zoo.MixerTokenizer(PIECES), sequence_length=11)
+    backbone = text_backbone("additive", sequence_length=11, num_layers=1)
+    model = zoo.MixerTextClassifier(backbone, CLASSES, preprocessor=preprocessor)
+    found = zoo.explain(model, "not good", method="gradient_x_input")
+    assert found.subject == ("[CLS]", "not", "good", "[SEP]")
+    (weights,) = (each for name, each in found.looks.items() if name.startswith("weights of "))
+    assert weights.shape == found.looks["sensitivity of each position"].shape == (1, 4, 4)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1.0, rtol=1e-5)
+    assert {each.shape for each in found.parts.values()} == {(4,)}
+
+
+def test_a_series_whose_positions_are_fewer_within_the_model_is_cut_into_as_many():
+    inputs = keras.Input((26, C))
+    x = layers.AveragePooling1D(2)(inputs)
+    x = keras_attn.AdditiveAttention(units=5, name="look")(x)
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(x)))
+    found = zoo.explain(model, normal(26, C), method="gradient_x_input")
+    assert found.looks["weights of look"].shape == found.looks["sensitivity of each position"].shape == (1, T, T)
+    whole = inspection.attribution(model, normal(1, 26, C), output=0, method="gradient_x_input").map[0]
+    np.testing.assert_allclose(found.parts["gradient x input"], whole.reshape(T, 2).sum(axis=1), rtol=1e-4, atol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A folder with models and inputs of each kind."""
