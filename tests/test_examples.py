@@ -38,6 +38,15 @@ def test_what_learned_to_point_three_back_looks_three_back(tmp_path):
     assert (tmp_path / "w.png").stat().st_size > 1000
 
 
+def test_two_models_without_and_with_weights_are_explained_in_a_page_each(tmp_path):
+    found = load("05_explain").main(tmp_path, review="not boring")
+    with_weights = {name: any(look.startswith("weights of ") for look in each.looks) for name, each in found.items()}
+    assert with_weights == {"mixer_multi_head_sst2": True, "mixer_gru_sst2": False}
+    for name, each in found.items():
+        assert each.subject == ("[CLS]", "not", "boring", "[SEP]")
+        assert 'aria-label="boring"' in (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+
+
 def test_every_example_is_run_here():
     text = Path(__file__).read_text()
     assert all(f'load("{path.stem}")' in text for path in EXAMPLES.glob("*.py"))

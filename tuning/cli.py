@@ -81,6 +81,31 @@ def report(directory: Annotated[Path, typer.Argument(help="The folder of a finis
         _show(result.load(directory), directory)
 
 
+@app.command()
+def explain(
+    model: Annotated[str, typer.Argument(help="A preset (see `keras-attn zoo`), its folder, or a .keras file.")],
+    given: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or a file: an image, .npy or .csv.")],
+    out: Annotated[Path, typer.Option(help="A page (.html) to move over, or a picture (.png, .svg, .pdf).")],
+    output: Annotated[int | None, typer.Option(help="The output to explain, from 0; else the largest.")] = None,
+    method: Annotated[
+        str, typer.Option(help="gradient_x_input, integrated_gradients, smooth_grad or occlusion.")
+    ] = "integrated_gradients",
+    at: Annotated[str | None, typer.Option(help="The layer that makes vectors of words, if there are several.")] = None,
+    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
+):
+    """Show what a model looks at when it answers: weights, sensitivities and shares."""
+    with _errors_in_words():
+        _start_backend(backend)
+        import zoo
+
+        with _status() as say:
+            found = zoo.explain(model, given, out=out, output=output, method=method, at=at, say=say)
+        typer.echo(found.answer)
+        for note in found.notes:
+            typer.echo(note)
+        typer.echo(f"Written: {out}")
+
+
 @app.command("zoo")
 def list_zoo():
     """List the trained models that come with the project."""
@@ -116,6 +141,16 @@ def _progress():
     if console.is_terminal:
         return Bar(console)
     return contextlib.nullcontext(Lines(lambda text: typer.echo(text, err=True)))
+
+
+@contextlib.contextmanager
+def _status():
+    """A function that shows what is being done, where somebody watches."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("preparing") if console.is_terminal else contextlib.nullcontext() as status:
+        yield status.update if status else lambda step: None
 
 
 def _start_backend(name):

@@ -1,5 +1,7 @@
 """Models on KerasHub's base classes whose mixer is an argument, and presets trained with them."""
 
+from zoo.explain import explain
+from zoo.explanation import Explanation
 from zoo.image import (
     MixerImageBackbone,
     MixerImageClassifier,
@@ -19,6 +21,7 @@ from zoo.text import (
 )
 
 __all__ = [
+    "Explanation",
     "MixerImageBackbone",
     "MixerImageClassifier",
     "MixerImageClassifierPreprocessor",
@@ -32,6 +35,7 @@ __all__ = [
     "StoryAnswerer",
     "StoryVectorizer",
     "build_story_model",
+    "explain",
     "load",
     "presets",
     "save",

@@ -8,12 +8,17 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from pathlib import Path, PurePosixPath
 
 CHECKSUMS = "checksums.json"
+#: Bytes of a config that are read: more is no model.
+LONGEST_CONFIG = 2**26
 PACKAGES = ("keras", "keras_hub", "keras_attn", "zoo", "tuning")
 #: Keras layers that carry code or read files of their own.
 CARRY_CODE = ("Lambda", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer")
+#: What stands for tensors, arrays and the like among the arguments of a functional model's layers.
+DATA = ("__keras_tensor__", "__tensor__", "__numpy__", "__ellipsis__", "__slice__")
 #: Texts for people, from which nothing is built.
 NOT_CONFIGS = ("card.json", "metadata.json", CHECKSUMS)
 
@@ -39,6 +44,16 @@ def verify(directory):
     for path in listed:
         if path.endswith(".json") and path not in NOT_CONFIGS:
             _check_config(read_json(directory, path), f"{path} of {directory}")
+
+
+def verify_keras_file(path):
+    """Raises `PresetError` unless the config of a `.keras` file is one of harmless classes."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("config.json") as file:
+            config = json.loads(file.read(LONGEST_CONFIG).decode("utf-8"))
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise PresetError(f"{str(path)!r} is not a .keras file: {error}") from None
+    _check_config(config, f"The config of {path}")
 
 
 def read_json(directory, path):
@@ -106,7 +121,7 @@ def _describe(file):
 def _check_config(node, where):
     """Walks a config; what is refused is refused wherever it stands."""
     if isinstance(node, dict):
-        if "class_name" in node:
+        if "class_name" in node and node["class_name"] not in DATA:
             _check_class(node, where)
         _check_files(node, where)
         for value in node.values():

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_attn._figure import check_labels, literal, new_figure, save, ticks
+
 
 def draw_weights(weights, names=None, steps=None, path=None):
     """Draws weights over slots: a panel for each row of weights, steps from left to right, slots from top to bottom.
@@ -20,9 +22,6 @@ def draw_weights(weights, names=None, steps=None, path=None):
     >>> [panel.get_title() for panel in figure.axes[:2]]
     ['read', 'write']
     """
-    # Late: layers need no pictures.
-    from matplotlib.figure import Figure
-
     weights = ops.convert_to_numpy(ops.cast(weights, "float32"))
     weights = weights[0] if weights.ndim == 4 and len(weights) == 1 else weights
     if weights.ndim != 3:
@@ -31,22 +30,19 @@ def draw_weights(weights, names=None, steps=None, path=None):
             f"Received: weights of shape {weights.shape}"
         )
     heads, length, slots = weights.shape
-    names = [f"head {head}" for head in range(heads)] if names is None else list(names)
-    for what, given, right in (("names", names, heads), ("steps", steps, length)):
-        if given is not None and len(given) != right:
-            raise ValueError(f"There must be {right} `{what}`. Received: {len(given)}")
-    figure = Figure(
-        figsize=(1.5 + min(16.0, 0.25 * length), heads * (0.8 + min(5.0, 0.08 * slots))), layout="constrained"
-    )
+    names = check_labels("names", names, heads) or [f"head {head}" for head in range(heads)]
+    steps = check_labels("steps", steps, length)
+    wide = min(16.0, 0.25 * length)
+    figure = new_figure(1.5 + wide, heads * (0.8 + min(5.0, 0.08 * slots)))
     panels = figure.subplots(heads, 1, sharex=True, squeeze=False)[:, 0]
     for panel, name, rows in zip(panels, names, weights):
         image = panel.imshow(rows.T, aspect="auto", cmap="viridis", vmin=0.0, vmax=1.0, interpolation="nearest")
-        panel.set_title(name)
+        panel.set_title(name, **literal())
         panel.set_ylabel("slot")
     panels[-1].set_xlabel("step")
     if steps is not None:
-        panels[-1].set_xticks(range(length), [str(step) for step in steps], rotation=90)
+        ticks(panels[-1].xaxis, steps, wide)
+        panels[-1].tick_params(axis="x", rotation=90)
     figure.colorbar(image, ax=list(panels), label="weight")
-    if path is not None:
-        figure.savefig(path)
+    save(figure, path)
     return figure

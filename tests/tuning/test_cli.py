@@ -124,6 +124,37 @@ def test_a_report_of_nothing_is_said(tmp_path):
     assert "results.json cannot be read" in found.output
 
 
+def test_a_model_is_explained_as_a_page(tmp_path):
+    quick = ["--method", "gradient_x_input"]
+    found = run("explain", "mixer_multi_head_sst2", "not bad", *quick, "--out", tmp_path / "a.html")
+    assert found.exit_code == 0, found.output
+    assert found.output.startswith("Output ") and f"Written: {tmp_path / 'a.html'}" in found.output
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert 'aria-label="bad"' in text and "weights of multi_head" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mixer_gru_sst3", "not bad"], "Did you mean 'mixer_gru_sst2'"),
+        (["none.keras", "not bad"], "There is no model 'none.keras'"),
+        (["mixer_gru_sst2", "none.npy"], "There is no file 'none.npy'"),
+        (["mixer_gru_sst2", "not bad", "--method", "occlusions"], "Did you mean 'occlusion'"),
+        (["mixer_gru_sst2", "not bad", "--backend", "tensorflov"], "Received: tensorflov"),
+    ],
+)
+def test_what_cannot_be_explained_is_said_in_a_line_with_status_2(arguments, message, tmp_path):
+    found = run("explain", *arguments, "--out", tmp_path / "a.html")
+    assert found.exit_code == 2
+    assert found.output.startswith("Error: ") and message in found.output
+    assert len(found.output.splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_page_into_a_folder_that_is_not_there_is_refused(tmp_path):
+    found = run("explain", "mixer_gru_sst2", "not bad", "--out", tmp_path / "no" / "a.html")
+    assert found.exit_code == 2 and "make it first" in found.output
+
+
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_goes_on(tmp_path):
     arguments = ["tune", "digits", "--out", tmp_path / "out", "--width", 4, *SMALL]
     process = start(*arguments)

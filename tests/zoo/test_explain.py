@@ -1,0 +1,275 @@
+"""What a model looks at, from a name and a file to a page."""
+
+import re
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_attn
+import zoo
+from keras_attn import inspection
+from tests.zoo.helpers import CLASSES, PIECES, image_backbone, text_backbone, text_classifier
+from zoo import store
+
+TEXT = "not good , a dull film"
+T, C = 13, 2
+LABELS = ("[CLS]", "not", "good", "[UNK]", "a", "dull", "film", "[SEP]")
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def series_model(*, answers=3, width=7):
+    inputs = keras.Input((T, C))
+    x = layers.Dense(width, name="states")(inputs)
+    x = layers.add([x, keras_attn.AdditiveAttention(units=5, name="look")(x)])
+    return keras.Model(inputs, layers.Dense(answers)(layers.GlobalAveragePooling1D()(x)))
+
+
+def image_model():
+    """A convolution whose four by six cells are looked over."""
+    inputs = keras.Input((8, 12, 3))
+    x = layers.Conv2D(5, 2, strides=2, activation="tanh")(inputs)
+    x = layers.Reshape((24, 5))(x)
+    x = keras_attn.MultiplicativeAttention(name="look")(x)
+    return keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
+
+
+@pytest.mark.parametrize("mixer", ["additive", "gru"])
+def test_a_text_is_explained_by_its_pieces_without_the_padding(mixer):
+    model = text_classifier(mixer)
+    found = zoo.explain(model, TEXT, method="gradient_x_input")
+    assert (found.kind, found.subject) == ("text", LABELS)
+    count = len(LABELS)
+    assert found.looks["sensitivity of each position"].shape == (1, count, count)
+    assert {len(each) for each in found.parts.values()} == {count}
+    weights = [each for name, each in found.looks.items() if name.startswith("weights of ")]
+    assert [each.shape for each in weights] == ([(1, count, count)] * 2 if mixer == "additive" else [])
+    assert any("computes weights" in note for note in found.notes) == (mixer == "gru")
+
+
+def test_the_maps_are_those_of_the_inspection_of_the_largest_output():
+    model, x = series_model(), normal(T, C)
+    found = zoo.explain(model, x)
+    answers = ops.convert_to_numpy(model(x[None]))[0]
+    best = int(answers.argmax())
+    assert found.answer == f"Output {best} of 3: {answers[best]:.3g}, the largest."
+    shares = inspection.attribution(model, x[None], output=best)
+    np.testing.assert_allclose(found.parts["integrated gradients"], shares.map[0], rtol=1e-5)
+    slopes = inspection.sensitivity(model, x[None], output=best)[0]
+    np.testing.assert_allclose(found.parts["sensitivity of the answer"], slopes, rtol=1e-5)
+    weights = inspection.weights(model, x[None])["look"]
+    np.testing.assert_allclose(found.looks["weights of look"], weights, rtol=1e-5)
+
+
+def test_another_output_can_be_explained():
+    model, x = series_model(), normal(T, C)
+    answers = ops.convert_to_numpy(model(x[None]))[0]
+    worst = int(answers.argmin())
+    found = zoo.explain(model, x, output=worst, method="occlusion")
+    assert found.answer.startswith(f"Output {worst} of 3") and f"the largest is {answers.argmax()}" in found.answer
+    expected = inspection.attribution(model, x[None], output=worst, method="occlusion").map[0]
+    np.testing.assert_allclose(found.parts["occlusion"], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_pixels_of_an_image_are_counted_together_in_cells():
+    model, image = image_model(), normal(8, 12, 3)
+    found = zoo.explain(model, image, output=1)
+    assert found.kind == "image" and found.grid == (4, 6)
+    assert found.looks["weights of look"].shape == found.looks["sensitivity of each position"].shape == (1, 24, 24)
+
+    def of_pixels(x, **options):
+        return model(ops.reshape(x, (-1, 8, 12, 3)), **options)
+
+    pixels = inspection.sensitivity(of_pixels, image.reshape(1, 96, 3), output=1)[0].reshape(8, 12)
+    cells = np.array([[pixels[2 * i : 2 * i + 2, 2 * j : 2 * j + 2] for j in range(6)] for i in range(4)])
+    expected = np.sqrt((cells**2).sum(axis=(2, 3))).ravel()
+    np.testing.assert_allclose(found.parts["sensitivity of the answer"], expected, rtol=1e-4)
+    shares = inspection.attribution(of_pixels, image.reshape(1, 96, 3), output=1)
+    np.testing.assert_allclose(found.parts["integrated gradients"].sum(), shares.map.sum(), rtol=1e-3)
+
+
+def test_an_image_of_a_zoo_model_is_explained_by_its_patches():
+    model = zoo.MixerImageClassifier(image_backbone("gated_conv"), CLASSES)
+    found = zoo.explain(model, normal(6, 10, 3), method="gradient_x_input")
+    assert found.grid == (3, 5) and found.looks["sensitivity of each position"].shape == (1, 15, 15)
+
+
+def test_a_long_series_is_cut_into_spans():
+    inputs = keras.Input((None, 1))
+    model = keras.Model(inputs, layers.Dense(1)(layers.GlobalMaxPooling1D()(layers.Conv1D(3, 5)(inputs))))
+    x = np.zeros(640, dtype="float32")
+    x[321:324] = 3.0
+    found = zoo.explain(model, x, method="gradient_x_input")
+    assert found.parts["gradient x input"].shape == (64,)
+    assert found.parts["gradient x input"].nonzero()[0].tolist() == [32]
+    assert "1 numbers" not in found.answer and found.answer.startswith("The model answers ")
+
+
+def test_a_model_that_answers_at_each_position_shows_where_each_answer_comes_from():
+    preprocessor = zoo.MixerTextClassifierPreprocessor(zoo.MixerTokenizer(PIECES), sequence_length=11)
+    model = zoo.MixerTagger(text_backbone("gru"), CLASSES, preprocessor=preprocessor)
+    found = zoo.explain(model, TEXT, output=2)
+    packed = {name: ops.convert_to_numpy(each)[:, :8] for name, each in preprocessor([TEXT]).items()}
+    expected = inspection.sensitivity(model, packed, output=2)[0]
+    np.testing.assert_allclose(found.looks["sensitivity of each position"][0], expected, rtol=1e-4, atol=1e-6)
+    assert found.parts == {}
+
+
+def test_weights_over_other_places_are_left_out_and_named():
+    inputs = keras.Input((T, C))
+    x = keras_attn.mixers.get("key_value_memory", name="slots")(layers.Dense(8)(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
+    found = zoo.explain(model, normal(T, C), method="gradient_x_input")
+    slots = inspection.weights(model, normal(1, T, C))["slots"].shape[-1]
+    if slots != T:
+        assert any("slots" in note and str(slots) in note for note in found.notes)
+        assert "weights of slots" not in found.looks
+
+
+def test_of_a_model_of_one_length_the_padding_is_not_shown():
+    preprocessor = zoo.MixerTextClassifierPreprocessor(zoo.MixerTokenizer(PIECES), sequence_length=11)
+    backbone = text_backbone("additive", sequence_length=11, num_layers=1)
+    model = zoo.MixerTextClassifier(backbone, CLASSES, preprocessor=preprocessor)
+    found = zoo.explain(model, "not good", method="gradient_x_input")
+    assert found.subject == ("[CLS]", "not", "good", "[SEP]")
+    (weights,) = (each for name, each in found.looks.items() if name.startswith("weights of "))
+    assert weights.shape == found.looks["sensitivity of each position"].shape == (1, 4, 4)
+    np.testing.assert_allclose(weights.sum(axis=-1), 1.0, rtol=1e-5)
+    assert {each.shape for each in found.parts.values()} == {(4,)}
+
+
+def test_a_series_whose_positions_are_fewer_within_the_model_is_cut_into_as_many():
+    inputs = keras.Input((26, C))
+    x = layers.AveragePooling1D(2)(inputs)
+    x = keras_attn.AdditiveAttention(units=5, name="look")(x)
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(x)))
+    found = zoo.explain(model, normal(26, C), method="gradient_x_input")
+    assert found.looks["weights of look"].shape == found.looks["sensitivity of each position"].shape == (1, T, T)
+    whole = inspection.attribution(model, normal(1, 26, C), output=0, method="gradient_x_input").map[0]
+    np.testing.assert_allclose(found.parts["gradient x input"], whole.reshape(T, 2).sum(axis=1), rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder with models and inputs of each kind."""
+    folder = tmp_path_factory.mktemp("models")
+    store.save(text_classifier(), folder / "preset")
+    text_classifier().save(folder / "text.keras")
+    series_model().save(folder / "series.keras")
+    image_model().save(folder / "image.keras")
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(7, 5)(ids))
+    keras.Model(ids, layers.Dense(2)(x)).save(folder / "ids.keras")
+    np.save(folder / "series.npy", normal(T, C))
+    np.savetxt(folder / "series.csv", normal(T, C), delimiter=",", header="flow,heat", comments="")
+    np.savetxt(folder / "ids.csv", [3, 1, 4, 1, 5], fmt="%d")
+    keras.utils.save_img(folder / "image.png", normal(8, 12, 3))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "shown"),
+    [
+        ("text.keras", TEXT, "film"),
+        ("series.keras", "series.npy", "time 3 to 4"),
+        ("series.keras", "series.csv", "time 3 to 4"),
+        ("image.keras", "image.png", "row 1, column 2"),
+        ("ids.keras", "ids.csv", "5"),
+    ],
+)
+def test_models_from_files_become_pages_and_pictures(saved, tmp_path, model, given, shown):
+    given = str(saved / given) if (saved / given).exists() else given
+    found = zoo.explain(str(saved / model), given, out=tmp_path / "a.html", method="gradient_x_input")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert f'aria-label="{shown}"' in text and f"<title>{model}</title>" in text
+    assert "sensitivity of the answer" in text and found.answer in text
+    found.save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+    titles = [panel.get_title() or panel.get_title(loc="left") for panel in found.picture().axes]
+    strips = [text.get_text() for panel in found.picture().axes for text in panel.texts]
+    assert "sensitivity of the answer" in titles + strips
+
+
+def test_a_directory_of_a_preset_is_a_model_too(saved):
+    assert zoo.explain(saved / "preset", TEXT, method="gradient_x_input").subject == LABELS
+
+
+def test_both_ways_to_write_a_series_are_read_alike(saved):
+    one, other = (zoo.explain(saved / "series.keras", saved / f"series.{ending}") for ending in ("npy", "csv"))
+    np.testing.assert_allclose(one.subject, other.subject, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "out", "error", "said"),
+    [
+        ("mixer_gru_sst3", TEXT, "a.html", ValueError, "Did you mean 'mixer_gru_sst2'"),
+        ("none.keras", TEXT, "a.html", FileNotFoundError, "no model 'none.keras'"),
+        ("mixer_gru_sst2", "none.csv", "a.html", FileNotFoundError, "no file 'none.csv'"),
+        ("mixer_gru_sst2", TEXT, "no/such/a.html", FileNotFoundError, "no folder 'no/such'"),
+        ("mixer_gru_sst2", TEXT, "a.gif", ValueError, r"ends in one of .html.*Received: 'a.gif'"),
+    ],
+)
+def test_what_is_not_there_is_said_before_a_model_is_loaded(monkeypatch, model, given, out, error, said):
+    monkeypatch.setattr(store, "load", lambda name: pytest.fail("loaded"))
+    with pytest.raises(error, match=said):
+        zoo.explain(model, given, out=out)
+
+
+def test_arguments_are_checked_before_a_model_is_loaded(monkeypatch):
+    monkeypatch.setattr(store, "load", lambda name: pytest.fail("loaded"))
+    with pytest.raises(ValueError, match="Unknown method 'saliency'"):
+        zoo.explain("mixer_gru_sst2", TEXT, method="saliency")
+    with pytest.raises(ValueError, match="`output`"):
+        zoo.explain("mixer_gru_sst2", TEXT, output=-1)
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "said"),
+    [
+        (series_model, "a text", "takes no texts.*'a text'"),
+        (series_model, normal(T, C + 1), r"series of shape \(13, 2\). Received.*\(13, 3\)"),
+        (image_model, normal(8, 13, 3), r"images of shape \(8, 12, 3\). Received.*\(8, 13, 3\)"),
+        (text_classifier, "  ", "takes a text"),
+        (text_classifier, normal(T, C), "takes a text"),
+    ],
+)
+def test_an_input_of_another_kind_is_refused(make, given, said):
+    with pytest.raises(ValueError, match=said):
+        zoo.explain(make(), given)
+    with pytest.raises(ValueError, match=r"has 3 outputs, from 0. Received: output=3"):
+        zoo.explain(series_model(), normal(T, C), output=3)
+
+
+def test_a_file_that_carries_code_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((T, C)), layers.Lambda(lambda x: x, output_shape=(T, C))])
+    model.save(tmp_path / "lambda.keras")
+    np.save(tmp_path / "x.npy", normal(T, C))
+    with pytest.raises(zoo.PresetError, match="layers that carry code are refused"):
+        zoo.explain(tmp_path / "lambda.keras", tmp_path / "x.npy")
+    (tmp_path / "broken.keras").write_bytes(b"nothing")
+    with pytest.raises(zoo.PresetError, match=r"is not a .keras file"):
+        zoo.explain(tmp_path / "broken.keras", tmp_path / "x.npy")
+
+
+def test_classes_of_other_packages_are_refused(saved, tmp_path):
+    with zipfile.ZipFile(saved / "series.keras") as source, zipfile.ZipFile(tmp_path / "a.keras", "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                content = re.sub(rb'"module": "keras.layers"', b'"module": "os"', content)
+            target.writestr(name, content)
+    with pytest.raises(zoo.PresetError, match="only classes of keras"):
+        zoo.explain(tmp_path / "a.keras", saved / "series.npy")
+
+
+def test_pickles_and_texts_are_not_read_as_numbers(saved, tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    (tmp_path / "b.csv").write_text("1,2\n3,four\n")
+    for name in ("a.npy", "b.csv"):
+        with pytest.raises(ValueError, match=f"{name}' cannot be read as numbers"):
+            zoo.explain(saved / "series.keras", tmp_path / name)

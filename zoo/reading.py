@@ -1,0 +1,88 @@
+"""From what a person names to what a model takes: models by name or file, texts, and files of images and numbers."""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_attn.lookup import choose
+from zoo import safety, store
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+NUMBERS = (".npy", ".csv")
+
+
+def check_model(model):
+    """Raises if what is named is no model, before anything is loaded."""
+    name = str(model)
+    if name.endswith(".keras"):
+        if not os.path.isfile(name):
+            raise FileNotFoundError(f"There is no model {name!r}.")
+    elif name not in store.PRESETS and not os.path.isdir(name):
+        choose("model (no preset, no directory and no .keras file)", name, store.PRESETS)
+
+
+def check_input(given):
+    """Raises if what ends like a file of an image or of numbers is not there."""
+    if is_file(given) and not os.path.isfile(given):
+        raise FileNotFoundError(f"There is no file {str(given)!r}.")
+
+
+def read_model(model):
+    """A preset by name or directory, or a `.keras` file; of either nothing is built that could run code of its own."""
+    if str(model).endswith(".keras"):
+        safety.verify_keras_file(model)
+        return keras.saving.load_model(model, compile=False)
+    return store.load(model)
+
+
+def is_file(given):
+    """Whether it names a file of an image or of numbers, by its ending."""
+    return isinstance(given, (str, Path)) and str(given).lower().endswith((*IMAGES, *NUMBERS))
+
+
+def read_numbers(path):
+    """An array from a .npy file, or the columns of a .csv file `(T, C)`, whose first line may be names."""
+    path = Path(path)
+    if path.suffix.lower() not in NUMBERS:
+        raise ValueError(f"Numbers are read from {' or '.join(NUMBERS)}. Received: {path.name!r}")
+    try:
+        if path.suffix.lower() == ".npy":
+            found = np.load(path, allow_pickle=False)
+        else:
+            with open(path, encoding="utf-8") as file:
+                names = not _are_numbers(file.readline())
+            found = np.loadtxt(path, delimiter=",", skiprows=int(names), ndmin=2, encoding="utf-8")
+    except (ValueError, UnicodeDecodeError, EOFError) as error:
+        raise ValueError(f"{path.name!r} cannot be read as numbers: {error}") from None
+    if found.dtype.kind not in "fiub" or not found.size:
+        raise ValueError(f"{path.name!r} must hold numbers. Received: {found.size} of dtype {found.dtype}")
+    return found
+
+
+def read_image(path, shape):
+    """An image file as float32 from 0 to 255, `(H, W, C)` of that shape; sizes that are None stay as they are."""
+    if Path(path).suffix.lower() in NUMBERS:
+        return as_image(read_numbers(path).astype("float32"), shape)
+    import PIL.Image
+
+    height, width, channels = shape
+    with PIL.Image.open(path) as file:
+        image = file.convert("L" if channels == 1 else "RGB")
+        image = image.resize((width or image.width, height or image.height), PIL.Image.Resampling.BILINEAR)
+    return as_image(np.asarray(image, dtype="float32"), shape)
+
+
+def as_image(image, shape):
+    image = image[..., None] if image.ndim == 2 else image
+    if image.ndim != 3 or any(want not in (None, size) for want, size in zip(shape, image.shape)):
+        raise ValueError(f"The model takes images of shape {shape}. Received: an array of shape {image.shape}")
+    return image
+
+
+def _are_numbers(line):
+    try:
+        return bool([float(part) for part in line.split(",")])
+    except ValueError:
+        return False
