@@ -8,7 +8,6 @@ from keras import ops
 from keras_attn.inspection._calls import replaced
 from keras_attn.inspection._entrance import at_once, tiled
 from keras_attn.inspection.weights import _names
-from keras_attn.mixer import Implicit
 
 
 class ImplicitWeights(NamedTuple):
@@ -65,7 +64,7 @@ def implicit_weights(model, inputs, **options):
     Reference: Ali et al., 2024, https://arxiv.org/abs/2403.01590 (of selective state spaces); Poli et al., 2023,
     https://arxiv.org/abs/2302.10866, section 3 (of long convolutions between gates).
     """
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, Implicit)]
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "mixing") and hasattr(layer, "compute_mix")]
     heard = []
 
     def listening(compute_mix, layer):
