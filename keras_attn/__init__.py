@@ -39,6 +39,8 @@ from keras_attn.explicit import (
 )
 from keras_attn.implicit import (
     RWKV,
+    S4D,
+    S5,
     AcrossGrid,
     DepthwiseConvolution,
     Fourier,
@@ -132,6 +134,8 @@ __all__ = [
     "Recurrent",
     "ReinforceModel",
     "Retention",
+    "S4D",
+    "S5",
     "ScannedRecurrence",
     "SegmentMemory",
     "SentenceEncoder",

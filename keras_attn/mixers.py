@@ -24,6 +24,8 @@ from keras_attn.explicit import (
 )
 from keras_attn.implicit import (
     RWKV,
+    S4D,
+    S5,
     AcrossGrid,
     DepthwiseConvolution,
     Fourier,
@@ -94,6 +96,8 @@ MIXERS = {
     "token_mlp": (TokenMLP, {}),
     "rwkv": (RWKV, {}),
     "token_shift": (TokenShift, {}),
+    "s4d": (S4D, {}),
+    "s5": (S5, {}),
     "depthwise_conv": (DepthwiseConvolution, {"kernel_size": 7}),
     "long_conv": (LongConvolution, {}),
     "gmlp": (GatedMLP, {}),
