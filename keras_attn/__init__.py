@@ -55,6 +55,7 @@ from keras_attn.implicit import (
     RealGatedLRU,
     Recurrent,
     ScannedRecurrence,
+    SelectiveStateSpace,
     TokenMLP,
     TokenShift,
 )
@@ -138,6 +139,7 @@ __all__ = [
     "S5",
     "ScannedRecurrence",
     "SegmentMemory",
+    "SelectiveStateSpace",
     "SentenceEncoder",
     "SpatialTransformer",
     "StochasticHardAttention",

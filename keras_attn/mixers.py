@@ -39,6 +39,7 @@ from keras_attn.implicit import (
     Pooling,
     RealGatedLRU,
     Recurrent,
+    SelectiveStateSpace,
     TokenMLP,
     TokenShift,
 )
@@ -98,6 +99,7 @@ MIXERS = {
     "token_shift": (TokenShift, {}),
     "s4d": (S4D, {}),
     "s5": (S5, {}),
+    "selective_state_space": (SelectiveStateSpace, {}),
     "depthwise_conv": (DepthwiseConvolution, {"kernel_size": 7}),
     "long_conv": (LongConvolution, {}),
     "gmlp": (GatedMLP, {}),

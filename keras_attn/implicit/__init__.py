@@ -16,6 +16,7 @@ from keras_attn.implicit.rwkv import RWKV
 from keras_attn.implicit.s4d import S4D
 from keras_attn.implicit.s5 import S5
 from keras_attn.implicit.scanned import ScannedRecurrence
+from keras_attn.implicit.selective_state_space import SelectiveStateSpace
 from keras_attn.implicit.token_mlp import TokenMLP
 from keras_attn.implicit.token_shift import TokenShift
 
@@ -37,6 +38,7 @@ __all__ = [
     "S4D",
     "S5",
     "ScannedRecurrence",
+    "SelectiveStateSpace",
     "TokenMLP",
     "TokenShift",
 ]
