@@ -76,7 +76,8 @@ class S4D(StateSpace):
         self.built = True
 
     def _first_frequencies(self, shape, dtype=None):
-        return ops.cast(ops.broadcast_to(FREQUENCIES[self.frequencies](shape[1]), shape), dtype)
+        # Not broadcast: on torch rows that share their memory could not be updated.
+        return ops.ones(shape, dtype=dtype) * ops.cast(FREQUENCIES[self.frequencies](shape[1]), dtype)
 
     def compute_mix(self, inputs, mask, causal, training):
         x = ops.cast(inputs, "float32")
