@@ -39,6 +39,8 @@ from keras_attn.explicit import (
 )
 from keras_attn.implicit import (
     RWKV,
+    S4D,
+    S5,
     AcrossGrid,
     DepthwiseConvolution,
     Fourier,
@@ -53,6 +55,7 @@ from keras_attn.implicit import (
     RealGatedLRU,
     Recurrent,
     ScannedRecurrence,
+    SelectiveStateSpace,
     TokenMLP,
     TokenShift,
 )
@@ -132,8 +135,11 @@ __all__ = [
     "Recurrent",
     "ReinforceModel",
     "Retention",
+    "S4D",
+    "S5",
     "ScannedRecurrence",
     "SegmentMemory",
+    "SelectiveStateSpace",
     "SentenceEncoder",
     "SpatialTransformer",
     "StochasticHardAttention",

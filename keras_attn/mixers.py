@@ -24,6 +24,8 @@ from keras_attn.explicit import (
 )
 from keras_attn.implicit import (
     RWKV,
+    S4D,
+    S5,
     AcrossGrid,
     DepthwiseConvolution,
     Fourier,
@@ -37,6 +39,7 @@ from keras_attn.implicit import (
     Pooling,
     RealGatedLRU,
     Recurrent,
+    SelectiveStateSpace,
     TokenMLP,
     TokenShift,
 )
@@ -94,6 +97,9 @@ MIXERS = {
     "token_mlp": (TokenMLP, {}),
     "rwkv": (RWKV, {}),
     "token_shift": (TokenShift, {}),
+    "s4d": (S4D, {}),
+    "s5": (S5, {}),
+    "selective_state_space": (SelectiveStateSpace, {}),
     "depthwise_conv": (DepthwiseConvolution, {"kernel_size": 7}),
     "long_conv": (LongConvolution, {}),
     "gmlp": (GatedMLP, {}),

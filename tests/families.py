@@ -19,6 +19,7 @@ FAMILIES = (
     "neural_turing_machine",
     "product_key",
     "segment_memory",
+    "selective_state_space",
 )
 
 

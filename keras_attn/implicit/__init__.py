@@ -13,7 +13,10 @@ from keras_attn.implicit.min_lstm import MinLSTM
 from keras_attn.implicit.recurrent import Recurrent
 from keras_attn.implicit.rg_lru import RealGatedLRU
 from keras_attn.implicit.rwkv import RWKV
+from keras_attn.implicit.s4d import S4D
+from keras_attn.implicit.s5 import S5
 from keras_attn.implicit.scanned import ScannedRecurrence
+from keras_attn.implicit.selective_state_space import SelectiveStateSpace
 from keras_attn.implicit.token_mlp import TokenMLP
 from keras_attn.implicit.token_shift import TokenShift
 
@@ -32,7 +35,10 @@ __all__ = [
     "RWKV",
     "RealGatedLRU",
     "Recurrent",
+    "S4D",
+    "S5",
     "ScannedRecurrence",
+    "SelectiveStateSpace",
     "TokenMLP",
     "TokenShift",
 ]

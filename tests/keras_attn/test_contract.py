@@ -66,6 +66,9 @@ VARIANTS = [
     {"mixer": "depthwise_conv", "kernel_size": 3, "dilation": 2},
     {"mixer": "depthwise_conv", "kernel_size": 4, "grid": [7, 1]},
     {"mixer": "long_conv", "units": 5, "positions": 3},
+    {"mixer": "s4d", "states": 6, "frequencies": "inverse"},
+    {"mixer": "s5", "states": 6, "bidirectional": True},
+    {"mixer": "selective_state_space", "num_heads": 3, "states": 4, "kernel_size": 1},
     {"mixer": "gmlp", "units": 5, "positions": 13},
     {"mixer": "across_grid", "rows": "rwkv", "columns": {"mixer": "gated_conv", "kernel_size": 2}, "grid": [7, 1]},
 ]
