@@ -39,7 +39,7 @@ def read(queries, keys, values, log_decay):
     # Heads before positions, and back: (B, chunks, size, H, P)
     mix = ops.swapaxes(ops.matmul(scores[:, :, None] * left, ops.swapaxes(values, 2, 3)), 2, 3)
     if length is None or length > size:
-        fresh = ops.matmul(keys, _heads_joined(_positions_first(left[..., -1, :]) * values))
+        fresh = ops.matmul(keys, heads_joined(_positions_first(left[..., -1, :]) * values))
         carried = ops.matmul(queries, _states_before(ops.sum(logs, axis=3), fresh))
         mix = mix + _positions_first(_left_of_all_before(logs, left)) * ops.reshape(carried, ops.shape(values))
     return _whole(mix, 1, count)
@@ -52,7 +52,7 @@ def _states_before(logs, fresh):
     fresh = ops.reshape(ops.transpose(fresh, (0, 3, 1, 2, 4)), (batch, heads, count, states * units // heads))
     after = _states(ops.swapaxes(logs, 1, 2), fresh, UNKNOWN_LENGTH_LEVELS)
     before = ops.reshape(_one_later(after), (batch, heads, count, states, units // heads))
-    return _heads_joined(ops.transpose(before, (0, 2, 3, 1, 4)))
+    return heads_joined(ops.transpose(before, (0, 2, 3, 1, 4)))
 
 
 def _states(logs, fresh, levels):
@@ -97,7 +97,7 @@ def _positions_first(x):
     return ops.swapaxes(x, 2, 3)[..., None]
 
 
-def _heads_joined(x):
+def heads_joined(x):
     """`(..., H, P)` to `(..., H P)`."""
     return ops.reshape(x, (*ops.shape(x)[:-2], x.shape[-2] * x.shape[-1]))
 

@@ -6,6 +6,7 @@ from keras import ops
 from keras_attn.implicit import _diagonal
 from keras_attn.implicit._state_space import StateSpace
 from keras_attn.lookup import choose
+from keras_attn.mixer import Mixing
 
 #: Positions in a block: longer ones are more work within a block and less between them.
 BLOCK = 128
@@ -79,11 +80,13 @@ class S4D(StateSpace):
         # Not broadcast: on torch rows that share their memory could not be updated.
         return ops.ones(shape, dtype=dtype) * ops.cast(FREQUENCIES[self.frequencies](shape[1]), dtype)
 
-    def compute_mix(self, inputs, mask, causal, training):
-        x = ops.cast(inputs, "float32")
-        # (B, T, D) -> (D, B, T)
+    def mixing(self, inputs, mask, causal):
+        return Mixing(ops.cast(inputs, "float32"), self._filtered, self._read, gated=False)
+
+    def _filtered(self, x):
+        # (B, T, D) -> (D, B, T) and back
         mix = ops.transpose(self._both_ways(ops.transpose(x, (2, 0, 1))), (1, 2, 0))
-        return self._read(mix, x)
+        return mix + self.skip * x
 
     def _both_ways(self, x):
         if not self.bidirectional:
@@ -92,8 +95,8 @@ class S4D(StateSpace):
         mix = self._convolve(ops.concatenate([x[:half], ops.flip(x[half:], 2)], axis=0))
         return ops.concatenate([mix[:half], ops.flip(mix[half:], 2)], axis=0)
 
-    def _read(self, mix, x):
-        return self.output_dense(ops.cast(ops.gelu(mix + self.skip * x, approximate=False), self.compute_dtype))
+    def _read(self, mix):
+        return self.output_dense(ops.cast(ops.gelu(mix, approximate=False), self.compute_dtype))
 
     def _system(self):
         """`Δ λ` and `w`, `(D, N / 2)` each, of `x_t = exp(Δ λ) x_{t-1} + u_t` and `s_t = Re Σ w x_t`."""
@@ -141,7 +144,7 @@ class S4D(StateSpace):
         real, imaginary = _diagonal.times((state[:, 0], state[:, 1]), decay)
         real = real + x[..., None]
         mix = ops.sum(_diagonal.times((real, imaginary), weight)[0], axis=-1)
-        return self._read(mix, x), ops.stack([real, imaginary], axis=1)
+        return self._read(mix + self.skip * x), ops.stack([real, imaginary], axis=1)
 
     def get_config(self):
         return {**super().get_config(), "frequencies": self.frequencies}

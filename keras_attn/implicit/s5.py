@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_attn.implicit import _diagonal
 from keras_attn.implicit._state_space import StateSpace
+from keras_attn.mixer import Mixing
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -61,8 +62,10 @@ class S5(StateSpace):
         self.gate_dense = self._dense("gate", width, width, activation="sigmoid")
         self.built = True
 
-    def compute_mix(self, inputs, mask, causal, training):
-        x = ops.cast(inputs, "float32")
+    def mixing(self, inputs, mask, causal):
+        return Mixing(ops.cast(inputs, "float32"), self._driven, self._read, gated=False, dense=True)
+
+    def _driven(self, x):
         pole, drive, readout = self._system()
         pairs, shape = self.states // 2, ops.shape(x)
         # (P, B T): states first, positions side by side
@@ -71,7 +74,7 @@ class S5(StateSpace):
         states = self._both_ways(pole, (driven[0], driven[1]))
         states = ops.reshape(ops.concatenate(states, axis=0), (self.states, -1))
         mix = ops.matmul(ops.transpose(states), readout)
-        return self._read(ops.reshape(mix, shape), x)
+        return ops.reshape(mix, shape) + self.skip * x
 
     def _both_ways(self, pole, driven):
         if not self.bidirectional:
@@ -80,8 +83,8 @@ class S5(StateSpace):
         states = _diagonal.scan(pole, tuple(_half_flipped(x, half) for x in driven))
         return tuple(_half_flipped(x, half) for x in states)
 
-    def _read(self, mix, x):
-        gated = ops.cast(ops.gelu(mix + self.skip * x, approximate=False), self.compute_dtype)
+    def _read(self, mix):
+        gated = ops.cast(ops.gelu(mix, approximate=False), self.compute_dtype)
         return gated * self.gate_dense(gated)
 
     def _system(self):
@@ -104,7 +107,7 @@ class S5(StateSpace):
         decay = tuple(part[..., 0] for part in _diagonal.powers(pole, ops.arange(1, 2)))
         state = ops.stack(_diagonal.times((state[:, 0], state[:, 1]), decay), axis=1)
         state = state + ops.reshape(ops.matmul(x, ops.transpose(drive)), ops.shape(state))
-        return self._read(ops.matmul(ops.reshape(state, (-1, self.states)), readout), x), state
+        return self._read(ops.matmul(ops.reshape(state, (-1, self.states)), readout) + self.skip * x), state
 
 
 def _half_flipped(x, half):

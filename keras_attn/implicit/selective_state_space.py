@@ -7,6 +7,7 @@ from keras_attn.implicit import _dual
 from keras_attn.implicit._depthwise import depthwise
 from keras_attn.implicit._state_space import StateSpace
 from keras_attn.lookup import whole_number
+from keras_attn.mixer import Mixing
 
 #: Steps at first, from the first head to the last, and the rates that they are multiplied by.
 STEPS = 0.001, 0.1
@@ -74,15 +75,19 @@ class SelectiveStateSpace(StateSpace):
         self.output_dense = self._dense("output", units, width)
         self.built = True
 
-    def compute_mix(self, inputs, mask, causal, training):
+    def mixing(self, inputs, mask, causal):
         before = self.kernel_size // 2 if self.bidirectional else self.kernel_size - 1
         value, key, query = self._split(depthwise(self.input_dense(inputs), self.kernel, before))
         step, log_decay = self._steps(inputs)
         if mask is not None:
             # A padded step keeps the state: it is of no length.
             step, log_decay = (ops.where(mask[..., None], x, 0.0) for x in (step, log_decay))
-        mix = self._both_ways(query, key, step[..., None] * value, log_decay)
-        return self._read(mix, value, inputs)
+
+        def mix(x):
+            x = self._in_heads(x)
+            return self._let_out(self._both_ways(query, key, step[..., None] * x, log_decay), x, inputs)
+
+        return Mixing(_dual.heads_joined(value), mix, self._read)
 
     def _both_ways(self, query, key, values, log_decay):
         if not self.bidirectional:
@@ -96,18 +101,22 @@ class SelectiveStateSpace(StateSpace):
         """In float32 x `(..., H, P)`, B and C `(..., N)`."""
         x = ops.silu(ops.cast(x, "float32"))
         value, key, query = ops.split(x, (x.shape[-1] - 2 * self.states, x.shape[-1] - self.states), axis=-1)
-        return ops.reshape(value, (*ops.shape(value)[:-1], self.num_heads, self._head_width)), key, query
+        return self._in_heads(value), key, query
+
+    def _in_heads(self, x):
+        """`(..., H P)` to `(..., H, P)`."""
+        return ops.reshape(x, (*ops.shape(x)[:-1], self.num_heads, self._head_width))
 
     def _steps(self, inputs):
         """Δ and log a, in float32: `(..., H)` both."""
         step = ops.softplus(ops.cast(self.step_dense(inputs), "float32") + self.step_bias)
         return step, -step * ops.exp(self.log_rate)
 
-    def _read(self, mix, value, inputs):
-        """`(..., D)` from what the heads have read `(..., H, P)`."""
-        mix = mix + self.skip[:, None] * value
-        mix = ops.reshape(mix, (*ops.shape(mix)[:-2], self.num_heads * self._head_width))
-        mix = mix * ops.cast(self.gate_dense(inputs), "float32")
+    def _let_out(self, mix, value, inputs):
+        """What of that which the heads have read, and of their own values, `(..., H, P)`, goes out: `(..., H P)`."""
+        return _dual.heads_joined(mix + self.skip[:, None] * value) * ops.cast(self.gate_dense(inputs), "float32")
+
+    def _read(self, mix):
         mix = mix * ops.rsqrt(ops.mean(ops.square(mix), axis=-1, keepdims=True) + 1e-5)
         return self.output_dense(ops.cast(mix, self.compute_dtype))
 
@@ -128,7 +137,7 @@ class SelectiveStateSpace(StateSpace):
         fresh = key[:, None, :, None] * (step[..., None] * value)[:, :, None]
         memory = ops.exp(log_decay)[..., None, None] * state["memory"] + fresh
         mix = ops.matmul(query[:, None, None], memory)[:, :, 0]
-        return self._read(mix, value, inputs), {"short": short[:, 1:], "memory": memory}
+        return self._read(self._let_out(mix, value, inputs)), {"short": short[:, 1:], "memory": memory}
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads, "kernel_size": self.kernel_size}
