@@ -42,13 +42,13 @@ from zoo.datasets import babi, mitbih
 
 WIDTH, LAYERS, ROWS = 48, 2, 32
 BATCH, RATE = 64, 0.003
-#: Two layers of these see 63 positions to each side.
-WIDE = [{"mixer": "gated_conv", "kernel_size": 15}, {"mixer": "gated_conv", "kernel_size": 15, "dilation": 8}]
+#: Two layers of these see 75 positions to each side.
+WIDE = [{"mixer": "depthwise_conv", "kernel_size": 31}, {"mixer": "depthwise_conv", "kernel_size": 31, "dilation": 4}]
 KINDS = {
     "multi_head": "multi_head",
     "additive": "additive",
     "gru": {"mixer": "gru", "bidirectional": True},
-    "gated_conv": WIDE,
+    "depthwise_conv": WIDE,
     "linear_recurrence": {"mixer": "linear_recurrence", "bidirectional": True},
 }
 

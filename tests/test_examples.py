@@ -1,7 +1,10 @@
 """The examples run, and show what they say."""
 
 import importlib.util
+import os
 from pathlib import Path
+
+import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -45,6 +48,17 @@ def test_two_models_without_and_with_weights_are_explained_in_a_page_each(tmp_pa
     for name, each in found.items():
         assert each.subject == ("[CLS]", "not", "boring", "[SEP]")
         assert 'aria-label="boring"' in (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("KERAS_ATTN_DATA" not in os.environ, reason="$KERAS_ATTN_DATA is not set")
+def test_models_that_look_for_a_beat_are_shown_side_by_side(tmp_path):
+    example = load("06_is_there_a_beat")
+    models = {name: example.MODELS[name] for name in ("convolution", "multi-head attention")}
+    found, maps = example.main(tmp_path / "beat.png", models, epochs=4, strips=2000)
+    assert list(maps) == ["convolution, adds", "multi-head attention, adds", "multi-head attention, weights"]
+    assert all(each["area"] > 0.7 for each in found.values()) and found["convolution"]["weights"] is None
+    assert (tmp_path / "beat.png").stat().st_size > 10_000
 
 
 def test_every_example_is_run_here():
