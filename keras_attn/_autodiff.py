@@ -1,6 +1,49 @@
 """Vector-Jacobian products, and compiled functions, on each backend: the only file that names one."""
 
+import functools
+
 import keras
+from keras import ops
+
+
+def with_gradient(function, gradient):
+    """`function`, whose gradients with respect to its tensors are `gradient(*tensors, result, upstream)`.
+
+    Both are of ordinary operations, so that gradients of gradients can be taken.
+    """
+    if keras.config.backend() == "torch":
+        return functools.partial(_written_down().apply, function, gradient)
+
+    @ops.custom_gradient
+    def call(*tensors):
+        result = function(*tensors)
+        return result, lambda upstream: gradient(*tensors, result, upstream)
+
+    return call
+
+
+@functools.cache
+def _written_down():
+    """Keras's own custom gradient on torch is refused by the function transforms."""
+    import torch
+
+    class WrittenDown(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(function, gradient, *tensors):
+            return function(*tensors)
+
+        @staticmethod
+        def setup_context(context, arguments, result):
+            _, context.gradient, *tensors = arguments
+            context.save_for_backward(*tensors, result)
+
+        @staticmethod
+        def backward(context, upstream):
+            return None, None, *context.gradient(*context.saved_tensors, upstream)
+
+    return WrittenDown
 
 
 def pullback(function):

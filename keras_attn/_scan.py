@@ -1,66 +1,107 @@
 """The linear recurrence `h_t = a_t h_{t-1} + b_t`, all steps at once.
 
-Within blocks of `BLOCK` positions by doubling: after the pass with shift s each position has gathered the 2s steps
-behind it, so log2(BLOCK) passes of products and sums do. The last states of the blocks form a shorter recurrence of the
-same kind. Only products of decays occur, never quotients, so a decay of exactly 0 is as good as any; and only slices,
-pads and elementwise steps, which every backend compiles, differentiates and vectorises, at a length known or not.
+Positions are cut into blocks of `BLOCK`, and all blocks go through their positions at the same time, one after another:
+each reads two slices of the array and writes one, while a slice is still in the cache. The last states of the blocks
+form a shorter recurrence of the same kind, which says with what each block should have begun. Only products of decays
+occur, never quotients, so a decay of exactly 0 is as good as any; and only slices and elementwise steps, which every
+backend compiles, differentiates and vectorises, at a length known or not.
+
+The gradient is such a recurrence too, from the end to the start: `g_t = a_{t+1} g_{t+1} + dL/dh_t` is that of b_t, and
+`g_t h_{t-1}` that of a_t. It is written down: under XLA, going back through every step takes some three times as long.
 """
 
+import functools
+
 from keras import ops
+
+from keras_attn._autodiff import with_gradient
 
 BLOCK = 16
 # Levels of blocks when the length is unknown, enough for 16 to the 5th positions, about a million.
 UNKNOWN_LENGTH_LEVELS = 4
 
 
-def linear_scan(decay, inputs):
-    """States `(B, T, D)` of `h_t = decay_t h_{t-1} + inputs_t` with `h_0 = inputs_0`; both arguments `(B, T, D)`."""
-    return _scan(decay, inputs, UNKNOWN_LENGTH_LEVELS)
+def linear_scan(decay, inputs, reverse=False, average=False):
+    """States `(B, T, D)` of `h_t = decay_t h_{t-1} + inputs_t` from a state of zero; both arguments `(B, T, D)`.
+
+    With `average`, of `h_t = decay_t h_{t-1} + (1 - decay_t) inputs_t`: the products never stand in memory as a whole.
+    With `reverse` from the last position to the first, with `h_{t+1}` in the place of `h_{t-1}`.
+    """
+    return _with_gradient(reverse, average)(decay, inputs)
 
 
-def _scan(decay, inputs, levels):
-    length = inputs.shape[1]
+@functools.cache
+def _with_gradient(reverse, average):
+    options = {"reverse": reverse, "average": average}
+    return with_gradient(functools.partial(_scan, **options), functools.partial(_slopes, **options))
+
+
+def _scan(decay, inputs, reverse, average=False, levels=UNKNOWN_LENGTH_LEVELS):
+    decays, fresh = _cut(decay, levels), _cut(inputs, levels)
+    if average:
+        fresh = [x - decay * x for decay, x in zip(decays, fresh)]
+    return _join(_states(decays, fresh, reverse, levels), inputs)
+
+
+def _slopes(decay, inputs, states, upstream, reverse, average):
+    """The gradients of decay and inputs, given that of the states."""
+    decays, states, upstreams = (_cut(x, UNKNOWN_LENGTH_LEVELS) for x in (decay, states, upstream))
+    # a_{t+1} and h_{t-1}
+    after, sources = _one_on(decays, not reverse), _one_on(states, reverse)
+    slopes = _states(after, upstreams, not reverse, UNKNOWN_LENGTH_LEVELS)
+    of_inputs = slopes
+    if average:
+        sources = [before - x for before, x in zip(sources, _cut(inputs, UNKNOWN_LENGTH_LEVELS))]
+        of_inputs = [slope - decay * slope for decay, slope in zip(decays, slopes)]
+    return _join([slope * source for slope, source in zip(slopes, sources)], inputs), _join(of_inputs, inputs)
+
+
+def _states(decays, inputs, reverse, levels):
+    """The states, slice by slice, from slices `(B, blocks, D)` of decays and inputs, one for each place in a block."""
+    order = slice(None, None, -1 if reverse else 1)
+    decays, inputs = decays[order], inputs[order]
+    products, states = [decays[0]], [inputs[0]]
+    for decay, fresh in zip(decays[1:], inputs[1:]):
+        products.append(decay * products[-1])
+        states.append(decay * states[-1] + fresh)
+    if inputs[0].shape[1] != 1:
+        before = _shift(_scan(products[-1], states[-1], reverse, levels=levels - 1), reverse)
+        states = [state + product * before for product, state in zip(products, states)]
+    return states[order]
+
+
+def _cut(x, levels):
+    """`(B, T, D)` to a list of `(B, blocks, D)`, one for each place in a block, with zeros behind the end."""
+    length = x.shape[1]
     if length is not None and length <= BLOCK:
-        return _doubling(decay, inputs, 1)[1]
-    if length is None and levels == 0:
-        return _doubling(_one_block(decay), _one_block(inputs), 1)[1][:, : ops.shape(inputs)[1]]
-    # (B, T, D) -> (B, blocks, BLOCK, D)
-    decay, state = _doubling(_blocks(decay), _blocks(inputs), 2)
-    # What stands before a block: the state at the end of the one before it.
-    carried = _scan(decay[:, :, -1], state[:, :, -1], levels - 1)
-    before = _shift(carried, 1, 1, 0.0)
-    state = state + decay * before[:, :, None]
-    merged = ops.reshape(state, (ops.shape(state)[0], -1, state.shape[-1]))
-    return merged[:, : ops.shape(inputs)[1]]
+        size, blocks = length, 1
+    elif length is None:
+        x = ops.pad(x, ((0, 0), (0, BLOCK - 1 if levels else BLOCK), (0, 0)))
+        size, blocks = BLOCK, ops.shape(x)[1] // BLOCK if levels else 1
+    else:
+        size, blocks = BLOCK, -(-length // BLOCK)
+        x = ops.pad(x, ((0, 0), (0, blocks * size - length), (0, 0))) if length % size else x
+    if length is None:
+        x = x[:, : blocks * size]
+    return ops.unstack(ops.reshape(x, (ops.shape(x)[0], blocks, size, x.shape[-1])), size, axis=2)
 
 
-def _doubling(decay, state, axis):
-    """The recurrence along `axis`, of known length, and each position's product of decays from the start."""
-    shift = 1
-    while shift < state.shape[axis]:
-        state = state + decay * _shift(state, shift, axis, 0.0)
-        decay = decay * _shift(decay, shift, axis, 1.0)
-        shift *= 2
-    return decay, state
+def _join(slices, like):
+    """What `_cut` has cut, with the length of `like`."""
+    x = ops.stack(slices, axis=2)
+    x = ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
+    return x if x.shape[1] is not None and x.shape[1] == like.shape[1] else x[:, : ops.shape(like)[1]]
 
 
-def _one_block(x):
-    """`(B, T, D)` of an unknown T up to BLOCK to `(B, BLOCK, D)`, with zeros behind the end."""
-    padded = ops.pad(x, ((0, 0), (0, BLOCK), (0, 0)))
-    return ops.reshape(padded[:, :BLOCK], (ops.shape(x)[0], BLOCK, x.shape[-1]))
+def _one_on(slices, reverse):
+    """The slices one position later, or with `reverse` earlier."""
+    if reverse:
+        return [*slices[1:], _shift(slices[0], True)]
+    return [_shift(slices[-1], False), *slices[:-1]]
 
 
-def _blocks(x):
-    """`(B, T, D)` to `(B, blocks, BLOCK, D)`, with zeros behind the end."""
-    padded = ops.pad(x, ((0, 0), (0, BLOCK - 1), (0, 0)))
-    blocks = (ops.shape(x)[1] + BLOCK - 1) // BLOCK
-    return ops.reshape(padded[:, : blocks * BLOCK], (ops.shape(x)[0], blocks, BLOCK, x.shape[-1]))
-
-
-def _shift(x, by, axis, fill):
-    """`x` moved to later positions along `axis`, with `fill` in front."""
-    keep = [slice(None)] * len(x.shape)
-    keep[axis] = slice(None, -by)
-    widths = [(0, 0)] * len(x.shape)
-    widths[axis] = (by, 0)
-    return ops.pad(x[tuple(keep)], widths, constant_values=fill)
+def _shift(x, reverse):
+    """`x` `(B, blocks, D)` one block later, or with `reverse` earlier, with zeros where nothing comes from."""
+    if reverse:
+        return ops.pad(x[:, 1:], ((0, 0), (0, 1), (0, 0)))
+    return ops.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))

@@ -38,8 +38,8 @@ class LinearRecurrence(ScannedRecurrence):
         self.output_dense = self.projection("output", width)
 
     def gates(self, inputs):
-        logits = ops.cast(self.decay_dense(inputs), "float32")
-        return ops.sigmoid(logits), ops.sigmoid(-logits), ops.cast(self.input_dense(inputs), "float32")
+        decay = ops.sigmoid(ops.cast(self.decay_dense(inputs), "float32"))
+        return decay, None, ops.cast(self.input_dense(inputs), "float32")
 
     def let_out(self, state, inputs):
         return state * ops.cast(self.gate_dense(inputs), "float32")

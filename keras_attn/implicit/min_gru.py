@@ -34,5 +34,5 @@ class MinGRU(ScannedRecurrence):
         self.candidate_dense = self.projection("candidate", width)
 
     def gates(self, inputs):
-        logits = ops.cast(self.update_dense(inputs), "float32")
-        return ops.sigmoid(-logits), ops.sigmoid(logits), ops.cast(self.candidate_dense(inputs), "float32")
+        update = ops.sigmoid(ops.cast(self.update_dense(inputs), "float32"))
+        return 1.0 - update, None, ops.cast(self.candidate_dense(inputs), "float32")

@@ -38,5 +38,5 @@ class MinLSTM(ScannedRecurrence):
     def gates(self, inputs):
         forget, take = (ops.cast(dense(inputs), "float32") for dense in (self.forget_dense, self.input_dense))
         # f / (f + i) = sigmoid(log f - log i): where both vanish a quotient would not be a number.
-        logits = ops.softplus(-take) - ops.softplus(-forget)
-        return ops.sigmoid(logits), ops.sigmoid(-logits), ops.cast(self.candidate_dense(inputs), "float32")
+        decay = ops.sigmoid(ops.softplus(-take) - ops.softplus(-forget))
+        return decay, None, ops.cast(self.candidate_dense(inputs), "float32")

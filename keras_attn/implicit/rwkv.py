@@ -74,7 +74,7 @@ class RWKV(Implicit):
         gate = ops.sigmoid(ops.cast(receptance, "float32"))
 
         def mix(x):
-            averages = linear_scan(ops.sigmoid(logits), ops.sigmoid(-logits) * x)
+            averages = linear_scan(ops.sigmoid(logits), x, average=True)
             return gate * self._with_own(before, one_before(averages), key, x)
 
         return Mixing(value, mix, self._read)

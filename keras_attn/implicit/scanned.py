@@ -39,6 +39,7 @@ class ScannedRecurrence(Implicit):
     def gates(self, inputs):
         """The decays `a` in [0, 1], the shares `i` and the values `v`, `(..., D)` and float32, of inputs `(..., D)`.
 
+        None in the place of the shares stands for `1 - a`, with which the states are averages, and quicker to compute.
         In half precision a decay near one cannot be told from one.
         """
         raise NotImplementedError(f"{type(self).__name__} must say how its state decays: define `gates`.")
@@ -66,15 +67,21 @@ class ScannedRecurrence(Implicit):
         decay, share, values = self.gates(inputs)
         if mask is not None:
             # A padded step keeps the state: a = 1 and nothing new.
-            decay, share = ops.where(mask[..., None], decay, 1.0), ops.where(mask[..., None], share, 0.0)
+            decay = ops.where(mask[..., None], decay, 1.0)
+            share = None if share is None else ops.where(mask[..., None], share, 0.0)
         scan = self._two_ways if self.bidirectional else linear_scan
-        return Mixing(values, lambda x: self.let_out(scan(decay, share * x), inputs), self.read)
 
-    def _two_ways(self, decay, fresh):
+        def mix(x):
+            state = scan(decay, x, average=True) if share is None else scan(decay, share * x)
+            return self.let_out(state, inputs)
+
+        return Mixing(values, mix, self.read)
+
+    def _two_ways(self, decay, fresh, average=False):
         half = decay.shape[-1] - decay.shape[-1] // 2
-        onward = linear_scan(decay[..., :half], fresh[..., :half])
-        back = linear_scan(ops.flip(decay[..., half:], 1), ops.flip(fresh[..., half:], 1))
-        return ops.concatenate([onward, ops.flip(back, 1)], axis=-1)
+        onward = linear_scan(decay[..., :half], fresh[..., :half], average=average)
+        back = linear_scan(decay[..., half:], fresh[..., half:], reverse=True, average=average)
+        return ops.concatenate([onward, back], axis=-1)
 
     def initial_state(self, batch_size, max_length=None):
         """The state before the first position: `(B, D)`, zeros."""
@@ -83,7 +90,7 @@ class ScannedRecurrence(Implicit):
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
         decay, share, value = self.gates(inputs)
-        state = decay * state + share * value
+        state = decay * state + (1.0 - decay if share is None else share) * value
         return self.read(self.let_out(state, inputs)), state
 
     def get_config(self):

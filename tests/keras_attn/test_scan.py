@@ -1,9 +1,10 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from keras_attn._scan import linear_scan
-from tests.autodiff import gradient
+from tests.autodiff import gradient, gradients, second_gradient
 
 
 def by_a_loop(decay, inputs):
@@ -40,3 +41,79 @@ def test_gradients_reach_back_through_blocks():
     decay = ops.full((1, 37, 2), 0.9)
     grad = gradient(lambda x: ops.sum(linear_scan(decay, x)[:, -1]), inputs)
     np.testing.assert_allclose(grad[0, :, 0], 0.9 ** np.arange(36, -1, -1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("length", [1, 13, 16, 67, 293])
+def test_in_reverse_it_goes_from_the_end_to_the_start(length):
+    rng = np.random.default_rng(0)
+    decay, inputs = rng.random((2, length, 3)).astype("float32"), rng.normal(size=(2, length, 3)).astype("float32")
+    states = linear_scan(ops.convert_to_tensor(decay), ops.convert_to_tensor(inputs), reverse=True)
+    expected = by_a_loop(decay[:, ::-1], inputs[:, ::-1])[:, ::-1]
+    np.testing.assert_allclose(ops.convert_to_numpy(states), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [1, 13, 293])
+def test_an_average_is_a_recurrence_of_shares(length, reverse):
+    rng = np.random.default_rng(0)
+    arrays = [rng.random((2, length, 3)).astype("float32") for _ in range(3)]
+    weights = ops.convert_to_tensor(arrays.pop())
+
+    def averages(decay, inputs):
+        return linear_scan(decay, inputs, reverse, average=True)
+
+    def sums(decay, inputs):
+        return linear_scan(decay, (1.0 - decay) * inputs, reverse)
+
+    decay, inputs = map(ops.convert_to_tensor, arrays)
+    np.testing.assert_allclose(
+        *(ops.convert_to_numpy(function(decay, inputs)) for function in (averages, sums)), rtol=1e-4
+    )
+    found = gradients(lambda *x: ops.sum(averages(*x) * weights), arrays)
+    expected = gradients(lambda *x: ops.sum(sums(*x) * weights), arrays)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [1, 37, 293])
+def test_gradients_equal_the_loop_s(length, reverse):
+    rng = np.random.default_rng(0)
+    decay, inputs, upstream = (rng.random((2, length, 3)).astype("float32") for _ in range(3))
+    weights = ops.convert_to_tensor(upstream)
+    found = gradients(lambda a, b: ops.sum(linear_scan(a, b, reverse) * weights), [decay, inputs])
+    # g_t = a_{t+1} g_{t+1} + u_t goes to b_t, and g_t h_{t-1} to a_t.
+    order = slice(None, None, -1 if reverse else 1)
+    decay, inputs, upstream = (x[:, order].astype("float64") for x in (decay, inputs, upstream))
+    after = np.concatenate([decay[:, 1:], np.zeros((2, 1, 3))], axis=1)
+    slopes = by_a_loop(after[:, ::-1], upstream[:, ::-1])[:, ::-1]
+    before = np.concatenate([np.zeros((2, 1, 3)), by_a_loop(decay, inputs)[:, :-1]], axis=1)
+    for gradient_found, expected in zip(found, (slopes * before, slopes)):
+        np.testing.assert_allclose(gradient_found, expected[:, order], rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_gradients_are_right():
+    # h_2 = a³ b_0 + ... and each input is decay and input alike.
+    x = np.array([0.5, 0.3, 0.7, 0.2], dtype="float32")[None, :, None]
+
+    def squares(x):
+        return ops.sum(ops.square(linear_scan(x, ops.sin(x))))
+
+    slope, step = gradient(squares, x), 1e-3
+    each = [
+        (gradient(squares, x + step * unit) - gradient(squares, x - step * unit)) / (2 * step)
+        for unit in np.eye(4, dtype="float32")[:, None, :, None]
+    ]
+    hessian = np.stack(each)[:, 0, :, 0]
+    np.testing.assert_allclose(second_gradient(squares, x)[0, :, 0], 2.0 * hessian @ slope[0, :, 0], rtol=1e-2)
+
+
+@pytest.mark.skipif(keras.config.backend() != "torch", reason="the transforms are torch's")
+def test_torch_s_function_transforms_go_through_it():
+    import torch
+
+    decay, inputs = torch.rand(3, 37, 2), torch.randn(3, 37, 2)
+    rows = torch.func.vmap(lambda a, b: linear_scan(a[None], b[None])[0])(decay, inputs)
+    torch.testing.assert_close(rows, linear_scan(decay, inputs))
+    jacobian = torch.func.jacrev(lambda b: linear_scan(decay[:1], b[None])[0, -1, 0])(inputs[0])
+    np.testing.assert_allclose(jacobian[-1].numpy(), [1.0, 0.0])
+    np.testing.assert_allclose(jacobian[0, 0].item(), decay[0, 1:, 0].prod().item(), rtol=1e-3)
