@@ -28,7 +28,8 @@ PASSES = 2**14
 def explain(model, given, out=None, output=None, method="integrated_gradients", at=None, say=lambda step: None):
     """What a model looks at when it answers: weights, if it computes any, and sensitivities and shares in any case.
 
-    - of every layer that computes weights over the positions, these;
+    - of every layer that computes weights over the positions, these; of every one without that mixes linearly once its
+      gates are known, the mean size of its mixing matrix over the channels;
     - the sensitivity of the last vectors that the model has at each position, as a norm, for whatever attends without
       weights;
     - what each position adds to the answer, and the norm of the answer's derivative by each.
@@ -39,7 +40,7 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
     Args:
         model: a preset's name, a directory that `save` wrote, the path of a `.keras` file, or a Keras model. Classes
             other than those of keras, keras_hub, keras_attn, zoo and tuning are refused in files.
-        given: a text, for models that take texts; otherwise an array without its batch axis, or the path of a file: an
+        given: a text, for models that take texts (one that ends like the name of a file is taken for that); otherwise an array without its batch axis, or the path of a file: an
             image (.png, .jpg, .bmp, .gif, .webp; numbers from 0 to 255 for models without a preprocessor), or numbers
             (.npy, .csv): a series `(T,)` or `(T, C)`, an image, or whole numbers, `(T,)`, for models of those.
         out: where to write: .html for a page on which one moves over a position, .png, .svg or .pdf for a picture; None
@@ -88,6 +89,7 @@ def _explain(model, given, output, method, at, title, say):
 
     say("weights")
     found, notes = _weights(model, inputs)
+    found |= _mixing(model, inputs)
     states, length = _states(model, inputs)
     cells = _cells(model, kind, inputs, subject, [each.shape[2] for each in found.values()] + [length])
     looks = {}
@@ -273,6 +275,14 @@ def _weights(model, inputs):
         else:
             notes.append(f"Left out: the weights of {name}, which are not those of a row of positions.")
     return found, notes
+
+
+def _mixing(model, inputs):
+    """Of layers without weights the mean size of their mixing matrices, `(1, T, S)`, by name; of some there is none."""
+    with contextlib.suppress(ValueError):
+        matrices = inspection.implicit_weights(model, inputs)
+        return {f"mixing of {name}": np.abs(each.matrix).mean(axis=1) for name, each in matrices.items()}
+    return {}
 
 
 def _states(model, inputs):

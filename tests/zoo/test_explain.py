@@ -52,6 +52,15 @@ def test_a_text_is_explained_by_its_pieces_without_the_padding(mixer):
     assert any("computes weights" in note for note in found.notes) == (mixer == "gru")
 
 
+def test_what_mixes_without_weights_shows_the_size_of_its_matrix():
+    inputs = keras.Input((T, C))
+    x = keras_attn.MinGRU(name="memory")(layers.Dense(5)(inputs))
+    model, x = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(x))), normal(T, C)
+    found = zoo.explain(model, x, method="gradient_x_input").looks
+    matrix = inspection.implicit_weights(model, x[None])["memory"].matrix
+    np.testing.assert_allclose(found["mixing of memory"][0], np.abs(matrix[0]).mean(axis=0), rtol=1e-5)
+
+
 def test_the_maps_are_those_of_the_inspection_of_the_largest_output():
     model, x = series_model(), normal(T, C)
     found = zoo.explain(model, x)
