@@ -40,9 +40,10 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
     Args:
         model: a preset's name, a directory that `save` wrote, the path of a `.keras` file, or a Keras model. Classes
             other than those of keras, keras_hub, keras_attn, zoo and tuning are refused in files.
-        given: a text, for models that take texts (one that ends like the name of a file is taken for that); otherwise an array without its batch axis, or the path of a file: an
-            image (.png, .jpg, .bmp, .gif, .webp; numbers from 0 to 255 for models without a preprocessor), or numbers
-            (.npy, .csv): a series `(T,)` or `(T, C)`, an image, or whole numbers, `(T,)`, for models of those.
+        given: a text, for models that take texts (one that ends like a file's name is taken for that); otherwise an
+            array without its batch axis, or the path of a file: an image (.png, .jpg, .bmp, .gif, .webp; numbers from 0
+            to 255 for models without a preprocessor), or numbers (.npy, .csv): a series `(T,)` or `(T, C)`, an image,
+            or whole numbers, `(T,)`, for models of those.
         out: where to write: .html for a page on which one moves over a position, .png, .svg or .pdf for a picture; None
             for nowhere.
         output: number of the output that is explained; None for the largest.
