@@ -54,6 +54,22 @@ def pullback(function):
     return {"tensorflow": _on_tensorflow, "jax": _on_jax, "torch": _on_torch}[keras.config.backend()](function)
 
 
+def pullbacks(function, x, copies):
+    """`products(upstreams)`, `(copies, B, ...)` from `(copies, B, N)`: as many pullbacks at once of `function(x, 1)`.
+
+    On jax they share one forward pass. Elsewhere not all that a model may be made of can be vectorised: there x is
+    copied along the batch, and `function(x, copies)` is a pass with them all.
+    """
+    if keras.config.backend() == "jax":
+        return _vectorised_on_jax(lambda x: function(x, 1), x)
+    pull, many = pullback(lambda x: function(x, copies)), ops.tile(x, (copies, *(1 for _ in x.shape[1:])))
+
+    def products(upstreams):
+        return ops.reshape(pull(many, ops.reshape(upstreams, (-1, upstreams.shape[-1]))), (copies, *x.shape))
+
+    return products
+
+
 def compiled(function):
     """The function from one tensor to one tensor, compiled where the backend does that, without a backward pass."""
     return {"tensorflow": _compiled_on_tensorflow, "jax": _compiled_on_jax, "torch": _bare_on_torch}[
@@ -90,6 +106,16 @@ def _on_torch(function):
         return slope
 
     return product
+
+
+def _vectorised_on_jax(function, x):
+    import jax
+
+    @jax.jit
+    def products(x, upstreams):
+        return jax.vmap(jax.vjp(function, x)[1])(upstreams)[0]
+
+    return lambda upstreams: products(x, upstreams)
 
 
 def _compiled_on_tensorflow(function):

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn._autodiff import pullback
-from keras_attn.inspection._entrance import at_once, chosen, entrance, tiled
+from keras_attn._autodiff import pullbacks
+from keras_attn.inspection._entrance import at_once, chosen, entrance
 from keras_attn.lookup import choose
 
 REDUCTIONS = ("norm", "sum")
@@ -20,8 +20,8 @@ def sensitivity(model, inputs, output=None, reduce="norm", at=None, causal=False
     is exact, and needs no attention in the model. A unit that saturates has a derivative near zero: that a map is dark
     does not prove that a position plays no part.
 
-    The rows of the Jacobian are pulled back a few at a time, as copies of the batch with a row each, so that all that
-    the model must be able to do is a backward pass.
+    The rows of the Jacobian are pulled back a few at a time: on jax by one forward pass, elsewhere as copies of the
+    batch with a row each, so that all that the model must be able to do is a backward pass.
 
     Args:
         model: a built Keras model or layer of whose rows none depends on another.
@@ -112,13 +112,13 @@ def _rows(x, function, shape, reduced):
     """Of each output number the gradient by `x`, reduced: `(B, numbers, ...)`; `function(x, copies)` is of `shape`."""
     batch, count = shape[0], int(np.prod(shape[1:]))
     copies = at_once(count, x, batch * count)
-    many = ops.convert_to_tensor(tiled(x, copies))
-    pull, found = pullback(lambda x: ops.reshape(function(x, copies), (copies * batch, count))), []
+    pull = pullbacks(lambda x, copies: ops.reshape(function(x, copies), (-1, count)), ops.convert_to_tensor(x), copies)
+    found = []
     for first in range(0, count, copies):
         # Copy i asks for number first + i; behind the last one copies ask for nothing.
         asked = np.eye(copies, count, k=first, dtype=x.dtype)
-        slopes = pull(many, ops.convert_to_tensor(np.repeat(asked, batch, axis=0)))
-        found.append(reduced(ops.convert_to_numpy(slopes).reshape(copies, *x.shape)))
+        asked = ops.convert_to_tensor(np.repeat(asked[:, None], batch, axis=1))
+        found.append(reduced(ops.convert_to_numpy(pull(asked))))
     return np.moveaxis(np.concatenate(found)[:count], 0, 1)
 
 
