@@ -4,6 +4,29 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+#: Files of which nearly all the time on jax is compiling, for what no other backend does otherwise.
+MOSTLY_COMPILING = (
+    "test_adaptive",
+    "test_explain",
+    "test_keras_own_tests",
+    "test_keras_tools",
+    "test_nearest",
+    "test_segment",
+    "test_universal",
+)
+#: Files of what is drawn and written from arrays: the same on every backend.
+OF_ARRAYS = ("test_page", "test_pictures")
+
+
+def pytest_collection_modifyitems(items):
+    """On jax and torch what would take long and show little is left to `pytest -m slow`."""
+    import keras
+
+    left = {"jax": MOSTLY_COMPILING + OF_ARRAYS, "torch": OF_ARRAYS}.get(keras.config.backend(), ())
+    for item in items:
+        if item.path.stem in left:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True)
 def _fresh_start():
