@@ -58,7 +58,8 @@ def main(out, models=MODELS, epochs=8, strips=None, seed=0):
     chance = inspection.pointing(np.ones((len(rows), test[2].shape[1])), test[2][rows]).hit.mean()
     print(f"\nOf {len(rows)} strips with such a beat, by chance {chance:.2f}.")
     first = rows[0]
-    beats = np.flatnonzero(np.diff(np.repeat(test[2][first], PATCH).astype(int), prepend=0) == 1) + 2 * PATCH
+    begin = np.flatnonzero(np.diff(np.repeat(test[2][first], PATCH).astype(int), prepend=0) == 1)
+    beats = np.minimum(begin + round(mitbih.BEFORE * mitbih.RATE), mitbih.LENGTH - 1)
     draw_series(
         test[0][first].reshape(-1),
         {name: np.maximum(each[0], 0.0) for name, each in maps.items()},

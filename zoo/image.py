@@ -110,7 +110,10 @@ class MixerImageBackbone(keras_hub.models.Backbone):
 
 def _on_grid(spec, grid):
     """The spec, with this grid if its mixer has one that is left open: only an image knows which it is."""
-    return {**mixers.resolve(spec), "grid": list(grid)} if getattr(mixers.get(spec), "grid", "") is None else spec
+    chosen = mixers.resolve(spec)
+    # Not by a layer made for a look: it would draw seeds.
+    takes_grid = "grid" in mixers.options(mixers.MIXERS[chosen["mixer"]][0])
+    return {**chosen, "grid": list(grid)} if takes_grid and chosen.get("grid") is None else spec
 
 
 def _patches(image_shape, patch_size):

