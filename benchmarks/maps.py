@@ -1,6 +1,6 @@
 """Which map tells where the answer lies? Map x kind of model x data, against what is known to matter.
 
-    KERAS_BACKEND=tensorflow python benchmarks/maps.py run --out FILE [--data recall place ...] [--seeds 3]
+    KERAS_BACKEND=jax python benchmarks/maps.py run --out FILE [--data recall place ...] [--seeds 3]
     python benchmarks/maps.py report --out FILE
 
 Data of which it is known where the answer lies, told to no model:
@@ -278,9 +278,10 @@ def report(options):
 
 
 def spread(found, kind, number):
-    """Median, least and largest over the seeds."""
+    """Median over the seeds, with the least and the largest if there are several."""
     numbers = [number(each) for each in found if each["kind"] == kind]
-    return f"{np.median(numbers):.2f} ({min(numbers):.2f}-{max(numbers):.2f})"
+    around = f" ({min(numbers):.2f}-{max(numbers):.2f})" if len(numbers) > 1 else ""
+    return f"{np.median(numbers):.2f}{around}"
 
 
 def cell(found, kind, name):
