@@ -39,7 +39,7 @@ def main(out, models=MODELS, epochs=8, strips=None, seed=0):
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(test[1]))[:64]
     found, maps = {}, {}
     print(
-        "| | area under ROC | parameters | training, s | one strip, ms | adds most at a beat | looks most at a beat |"
+        "| | area under ROC | parameters | training, s | one strip, ms | adds most at a beat | weight most at a beat |"
     )
     print("|---|---|---|---|---|---|---|")
     for name, mixer in models.items():
