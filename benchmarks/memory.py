@@ -14,11 +14,11 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import in_turns
 import keras
 import numpy as np
 
@@ -71,24 +71,6 @@ def their_step(folder):
     return step
 
 
-def times(steps, repeats=REPEATS):
-    """Seconds of each repeat of each step, in turns."""
-    for step in steps.values():
-        step()
-        step()
-    taken = {name: [] for name in steps}
-    for _ in range(repeats):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            taken[name].append(time.perf_counter() - start)
-    return taken
-
-
-def spread(seconds):
-    return f"{np.median(seconds):.3f} ({min(seconds):.3f}-{max(seconds):.3f})"
-
-
 def peak():
     """The most memory this process has had, in MiB."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
@@ -99,11 +81,11 @@ def beside_dnc(given):
     steps = {name: our_step(spec, given.jit) for name, spec in OURS.items()}
     if given.dnc:
         steps["dnc"] = their_step(given.dnc)
-    taken = times(steps)
+    taken = in_turns.times(steps, REPEATS)
     print("| step of | s | of dnc's time |\n|---|---|---|")
     for name, seconds in taken.items():
         ratio = f"{np.median(seconds) / np.median(taken['dnc']):.2f}" if given.dnc else ""
-        print(f"| {name} | {spread(seconds)} | {ratio} |", flush=True)
+        print(f"| {name} | {in_turns.spread(seconds)} | {ratio} |", flush=True)
 
 
 def by_size(given):
@@ -121,8 +103,8 @@ def one_size(given):
     spec = {"mixer": "differentiable_neural_computer", "links": links if links == "full" else int(links)}
     step = our_step(spec, given.jit, int(slots), int(length))
     before = peak()
-    taken = times({"step": step}, repeats=3)["step"]
-    print(f"{spread(taken)} | {peak() - before:.0f}")
+    taken = in_turns.times({"step": step}, repeats=3)["step"]
+    print(f"{in_turns.spread(taken)} | {peak() - before:.0f}")
 
 
 def main():

@@ -13,10 +13,10 @@ With --lengths: batches of 4 rows of 1,024 to 16,384 positions, the mixers alone
 
 import os
 import sys
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import in_turns
 import keras
 import numpy as np
 
@@ -77,21 +77,7 @@ def training_step(name, shape):
 
 def times(names, shape):
     """Seconds of each repeat of each of the models, which take turns."""
-    steps = {name: training_step(name, shape) for name in names}
-    for step in steps.values():
-        step()
-        step()
-    taken = {name: [] for name in steps}
-    for _ in range(REPEATS):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            taken[name].append(time.perf_counter() - start)
-    return taken
-
-
-def spread(seconds):
-    return f"{np.median(seconds):.3f} ({min(seconds):.3f}-{max(seconds):.3f})"
+    return in_turns.times({name: training_step(name, shape) for name in names}, REPEATS)
 
 
 def report(names):
@@ -103,7 +89,7 @@ def report(names):
     print("|---|---|" + "---|" * len(lstm) + "---|")
     for name, seconds in taken.items():
         faster = " | ".join(f"{medians[other] / medians[name]:.2f}" for other in lstm)
-        print(f"| {name} | {spread(seconds)} | {faster} | {medians['floor'] / medians[name]:.0%} |")
+        print(f"| {name} | {in_turns.spread(seconds)} | {faster} | {medians['floor'] / medians[name]:.0%} |")
     beaten = [name for name in names if medians[lstm[-1]] / medians[name] >= GOAL]
     print(f"\nAt least {GOAL:g} times faster than {lstm[-1]}: {', '.join(beaten) or 'none'}.")
 

@@ -10,11 +10,12 @@ all take turns, with the quickest and the slowest; what compiles has been called
 """
 
 import argparse
+import functools
 import os
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import in_turns
 import keras
 import numpy as np
 
@@ -69,6 +70,10 @@ def on_tensorflow(model, x):
     return {"GradientTape.jacobian": lambda: norms().numpy()}
 
 
+def _kept(answers, name, step):
+    answers[name] = step()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--length", type=int, default=128)
@@ -83,20 +88,15 @@ def main():
         "sensitivity": lambda: inspection.sensitivity(model, x)[0],
         "sensitivity, causal=True": lambda: inspection.sensitivity(model, x, causal=True)[0],
     }
-    taken, answers = {name: [] for name in (*peers, *ours)}, {}
-    for repeat in range(1 + options.repeats):
-        for name, function in (*peers.items(), *ours.items()):
-            start = time.perf_counter()
-            answers[name] = function()
-            if repeat:
-                taken[name].append(time.perf_counter() - start)
+    answers = {}
+    steps = {name: functools.partial(_kept, answers, name, step) for name, step in (*peers.items(), *ours.items())}
+    taken = in_turns.times(steps, options.repeats, before=1)
     least = min(np.median(taken[name]) for name in peers)
     cores = len(os.sched_getaffinity(0))
     print(f"{keras.config.backend()}, GRU({WIDTH}), T {options.length}, {cores} cores, {options.repeats} repeats\n")
     print("| | time, s | of the best peer's |\n|---|---|---|")
     for name, seconds in taken.items():
-        median = np.median(seconds)
-        print(f"| {name} | {median:.2f} ({min(seconds):.2f}-{max(seconds):.2f}) | {median / least:.2f} |")
+        print(f"| {name} | {in_turns.spread(seconds, 2)} | {np.median(seconds) / least:.2f} |")
     apart = max(np.abs(answers[name] - answers[next(iter(peers))]).max() for name in ours)
     print(f"\nLargest difference between the norms {apart:.1g}, of {answers[next(iter(peers))].max():.2g}.")
 

@@ -4,8 +4,8 @@ Each is told of a strip only whether there is such a beat, and never where. What
 position adds to the answer, for all five, and by the weights, for those that have any; and as it is known where the
 beats are, one can count how often the largest number of a map stands at one.
 
-Needs the data set `mitbih_120hz` in `$KERAS_ATTN_DATA`. Takes about 20 minutes on two cores with tensorflow; the table
-and the picture in `docs/inspection.md` are what it prints and draws.
+Needs the data set `mitbih_120hz` in `$KERAS_ATTN_DATA`. Takes about half an hour on one core with tensorflow. The
+table in `docs/inspection.md` is what it printed.
 """
 
 import sys
@@ -72,11 +72,9 @@ def main(out, models=MODELS, epochs=8, strips=None, seed=0):
 
 def _positions(strips, count):
     """Inputs `(N, 120, 10)`, answers `(N,)`, and which positions are half or more of a ventricular beat, `(N, 120)`."""
-    chosen = np.random.default_rng(0).permutation(len(strips.x))[:count]
-    x = strips.x[chosen].reshape(len(chosen), -1, PATCH)
-    x = (x - x.mean((1, 2), keepdims=True)) / (0.005 + x.std((1, 2), keepdims=True))
-    y = strips.y[chosen]
-    return x, y, (strips.ventricular[chosen].reshape(x.shape).mean(-1) >= 0.5) & (y == 1)[:, None]
+    x, truth = strips.positions(PATCH)
+    chosen = np.random.default_rng(0).permutation(len(x))[:count]
+    return x[chosen], strips.y[chosen], truth[chosen]
 
 
 def build(mixer):

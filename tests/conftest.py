@@ -4,7 +4,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-#: Files of which nearly all the time on jax is compiling, for what no other backend does otherwise.
+#: Files that take longest on jax, most of it compiling.
 MOSTLY_COMPILING = (
     "test_adaptive",
     "test_explain",

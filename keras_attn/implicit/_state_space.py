@@ -2,11 +2,11 @@
 
 import keras
 
-from keras_attn.lookup import flag, whole_number
-from keras_attn.mixer import Implicit
+from keras_attn.implicit._directions import Directed
+from keras_attn.lookup import whole_number
 
 
-class StateSpace(Implicit):
+class StateSpace(Directed):
     """A linear system with a state, which each direction has a part of.
 
     Args:
@@ -16,19 +16,10 @@ class StateSpace(Implicit):
     """
 
     def __init__(self, states, bidirectional=False, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(bidirectional, **kwargs)
         self.states = whole_number("states", states, least=2)
         if states % 2:
             raise ValueError(f"Invalid argument `states`: they come in pairs, so it must be even. Received: {states}")
-        self.bidirectional = flag("bidirectional", bidirectional)
-
-    @property
-    def can_be_causal(self):
-        return not self.bidirectional
-
-    @property
-    def can_step(self):
-        return not self.bidirectional
 
     def _weight(self, name, shape, initializer):
         # In half precision a decay near one cannot be told from one.
@@ -40,4 +31,4 @@ class StateSpace(Implicit):
         return dense
 
     def get_config(self):
-        return {**super().get_config(), "states": self.states, "bidirectional": self.bidirectional}
+        return {**super().get_config(), "states": self.states}

@@ -1,14 +1,14 @@
 import keras
 from keras import ops
 
-from keras_attn.lookup import choose, flag
-from keras_attn.mixer import Implicit
+from keras_attn.implicit._directions import Directed
+from keras_attn.lookup import choose
 
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
-class Recurrent(Implicit):
+class Recurrent(Directed):
     """A gated recurrence: what its gates let through, and for how long, is what it looks at.
 
     `h_t = cell(x_t, h_{t-1})`. With `bidirectional`, half of the width runs forward and half backward.
@@ -33,17 +33,8 @@ class Recurrent(Implicit):
     """
 
     def __init__(self, cell="lstm", bidirectional=False, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(bidirectional, **kwargs)
         self.cell = choose("cell", cell, CELLS)
-        self.bidirectional = flag("bidirectional", bidirectional)
-
-    @property
-    def can_be_causal(self):
-        return not self.bidirectional
-
-    @property
-    def can_step(self):
-        return not self.bidirectional
 
     def build(self, input_shape):
         width = input_shape[-1]
@@ -80,7 +71,7 @@ class Recurrent(Implicit):
         return self.onward.cell(inputs, state)
 
     def get_config(self):
-        return {**super().get_config(), "cell": self.cell, "bidirectional": self.bidirectional}
+        return {**super().get_config(), "cell": self.cell}
 
 
 class _Orthogonal(keras.initializers.Orthogonal):

@@ -4,11 +4,11 @@ import keras
 from keras import ops
 
 from keras_attn._scan import linear_scan
-from keras_attn.lookup import flag
-from keras_attn.mixer import Implicit, Mixing
+from keras_attn.implicit._directions import Directed
+from keras_attn.mixer import Mixing
 
 
-class ScannedRecurrence(Implicit):
+class ScannedRecurrence(Directed):
     """A recurrence that is linear in its state, `h_t = a_t ⊙ h_{t-1} + b_t`, with `a_t` and `b_t` of `x_t` alone.
 
     What is new is a share of a value, `b_t = i_t ⊙ v_t`. A concrete layer makes its weights in `make_weights`, says in
@@ -19,18 +19,6 @@ class ScannedRecurrence(Implicit):
         bidirectional: whether half of the width runs forward and half backward; then it cannot be causal. Otherwise it
             always is.
     """
-
-    def __init__(self, bidirectional=False, **kwargs):
-        super().__init__(**kwargs)
-        self.bidirectional = flag("bidirectional", bidirectional)
-
-    @property
-    def can_be_causal(self):
-        return not self.bidirectional
-
-    @property
-    def can_step(self):
-        return not self.bidirectional
 
     def make_weights(self, width):
         """Makes what `gates` and `read` need for inputs of this width."""
@@ -92,6 +80,3 @@ class ScannedRecurrence(Implicit):
         decay, share, value = self.gates(inputs)
         state = decay * state + (1.0 - decay if share is None else share) * value
         return self.read(self.let_out(state, inputs)), state
-
-    def get_config(self):
-        return {**super().get_config(), "bidirectional": self.bidirectional}

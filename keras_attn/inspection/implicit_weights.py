@@ -28,13 +28,15 @@ class ImplicitWeights(NamedTuple):
 
 
 def implicit_weights(model, inputs, **options):
-    """What implicit layers would show as weights if they had any: their exact mixing matrices, from one pass.
+    """What implicit layers would show as weights if they had any: their exact mixing matrices.
 
     Linear recurrences, state spaces, convolutions and gates along positions are linear in their values once the gates
     are known: `y_t = Σ_s M_ts ⊙ v_s`, with a matrix M for each channel. Of a recurrence
     `h_t = a_t ⊙ h_{t-1} + i_t ⊙ v_t` it is `M_ts = a_t ⋯ a_{s+1} i_s`. Gates of single channels are in it, an output
     gate too; a projection behind it, and gates behind that, are not. Beside the weights of attention they say the same,
     but may be negative and need not sum to one.
+
+    They are found by mixing a value of one at each position alone, and, where channels mix too, in each channel.
 
     LSTM, GRU and MLP-Mixer are not linear in any values and have no such matrix: `sensitivity` shows their Jacobian.
     Linear attention has weights like any other: see `weights`. The layers within `AcrossGrid` have matrices for

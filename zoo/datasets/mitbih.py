@@ -41,6 +41,17 @@ class Strips:
     ventricular: np.ndarray
     patient: np.ndarray
 
+    def positions(self, size):
+        """Each strip as positions of so many samples, with a mean of zero and about unit size.
+
+        Returns:
+            `(N, 1200 / size, size)`, and booleans `(N, 1200 / size)`, True where half or more of a position is
+            ventricular, in strips with such a beat.
+        """
+        x = self.x.reshape(len(self.x), -1, size)
+        x = (x - x.mean((1, 2), keepdims=True)) / (0.005 + x.std((1, 2), keepdims=True))
+        return x, (self.ventricular.reshape(x.shape).mean(-1) >= 0.5) & (self.y == 1)[:, None]
+
 
 def load_strips(split):
     """The strips of a split: "train" (3,960 of 22 records) or "test" (as many of 22 others).

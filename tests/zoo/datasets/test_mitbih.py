@@ -32,6 +32,9 @@ def test_records_are_cut_into_strips_with_what_is_known_of_them(archive):
     np.testing.assert_array_equal(np.flatnonzero(strips.ventricular[2]), np.arange(1190 - 24, 1200))
     np.testing.assert_array_equal(np.flatnonzero(strips.ventricular[3]), np.arange(26))
     assert not strips.ventricular[:2].any()
+    x, truth = strips.positions(10)
+    assert x.shape == (4, 120, 10) and truth.sum(axis=1).tolist() == [0, 0, 3, 0]
+    np.testing.assert_allclose(x.mean(axis=(1, 2)), 0.0, atol=1e-3)
 
 
 @pytest.mark.skipif("KERAS_ATTN_DATA" not in os.environ, reason="$KERAS_ATTN_DATA is not set")
