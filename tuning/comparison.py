@@ -10,7 +10,7 @@ import keras
 
 import keras_attn
 from keras_attn.lookup import whole_number
-from tuning import decide, families, result, spaces, tasks, winners
+from tuning import decide, families, measures, result, spaces, tasks, winners
 from tuning.budget import LIMIT, Budget
 from tuning.journal import Journal, check_folder
 from tuning.progress import Silent
@@ -69,6 +69,7 @@ def compare(
     _check_number("seed", seed, 0)
     if width is not None:
         _check_number("width", width, 1, LIMIT)
+    measures.get(task.measure)
     chosen = families.make_all(task.mixers)
     data = task.data(seed)
     _check_batch(task, data)
@@ -108,7 +109,7 @@ def _search(task, data, chosen, search, out, progress):
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
     models = winners.save(task, data, journal, found, candidates)
-    about = {name: getattr(task, name) for name in ("description", "margin", "answer")}
+    about = {name: getattr(task, name) for name in ("description", "margin", "answer", "measure")}
     whole = result.Result(search, about, found, verdict, models, sum(run.wall for run in session.runs))
     whole.save(out)
     journal.drop_weights()

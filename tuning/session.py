@@ -111,7 +111,8 @@ class Session:
         """A retraining's test score and latency; its weights are kept."""
         with write_whole(self.journal.weights(run.family, run.number)) as part:
             np.savez(part, *model.get_weights())
-        return dataclasses.replace(run, test=score(model, self.data.test), latency=latency(model, self.data.test))
+        test = score(model, self.data.test, self.task.measure)
+        return dataclasses.replace(run, test=test, latency=latency(model, self.data.test))
 
     def _seed(self, stage, number):
         # The same for all families, so that scores are paired; never the same for trials and retrainings.

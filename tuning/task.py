@@ -13,8 +13,9 @@ class Split:
 
     Args:
         x: the model's inputs: an array, or a dict of arrays, with N examples along the first axis.
-        y: integer labels, `(N,)` or `(N, T)`.
-        weight: what each label counts, of the shape of `y`; None if all count alike.
+        y: integer labels, `(N,)` or `(N, T)`, or numbers of the shape of the model's outputs, `(N, C)` or `(N, T, C)`.
+        weight: what each label counts, of the shape of `y`, or each row of numbers, without the last axis; None if all
+            count alike.
     """
 
     x: object
@@ -60,14 +61,12 @@ class Data:
 class Task:
     """What to learn, on what data, judged how, and how much effort a search spends on it unless told otherwise.
 
-    Scores are the share of labels that are right.
-
     Args:
         name: a short name.
         description: one line for people.
         data: a function from the master seed to `Data`.
         model: a function from a mixer spec (or a list of them), a width and a dropout rate in [0, 1) to one of the
-            zoo's task models, untrained, whose outputs are logits.
+            zoo's task models, untrained, whose outputs are logits, or numbers if the measure is of numbers.
         parameters: how many parameters a model has, within 10 %.
         epochs: epochs of one run; the validation score is taken after each.
         batch_size: examples in one step.
@@ -81,6 +80,7 @@ class Task:
         causal: whether an answer may depend on nothing that comes later.
         solved: the validation score at which a run may stop, since nothing better can come; None for never.
         answer: the verdict that is published for this task; None if there is none.
+        measure: how answers are scored, a name from `tuning.measures`.
         needs: what must be there first, for people; empty if nothing.
     """
 
@@ -101,4 +101,5 @@ class Task:
     causal: bool = False
     solved: float | None = None
     answer: str | None = None
+    measure: str = "accuracy"
     needs: str = ""

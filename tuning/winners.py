@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 
 import zoo
-from tuning import decide
+from tuning import decide, measures
 from tuning.reporting import words
 
 MODELS = "models"
@@ -59,8 +59,9 @@ def _card(task, run, family, search):
         "mixer": run.mixer,
         "recipe": {**run.values, "epochs": len(run.curve), "batch_size": task.batch_size},
         "seeds": [run.seed for run in family.retrainings],
-        "test_accuracy": run.test,
-        "test_accuracy_by_seed": family.test,
+        "test_score": run.test,
+        "test_score_by_seed": family.test,
+        "score_is": measures.get(task.measure).says,
         "parameters": run.parameters,
         "trained_with": search["versions"],
         "command": words.command(search),

@@ -52,7 +52,7 @@ def whole(task="digits", answer="explicit"):
         "backend": "tensorflow",
         "versions": {"keras": "3.15.1"},
     }
-    about = {"description": "Some task.", "margin": 0.02, "answer": answer}
+    about = {"description": "Some task.", "margin": 0.02, "answer": answer, "measure": "accuracy"}
     verdict = decide.decide([one.as_candidate() for one in families if one.finished], 0.02)
     return result.Result(search, about, families, verdict, {"explicit": "models/explicit"}, 61.0)
 

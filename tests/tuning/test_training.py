@@ -94,9 +94,9 @@ def test_a_score_is_the_weighted_share_of_right_labels():
 
     x = np.array([[0, 1], [2, 2], [1, 0]])
     y = np.array([[0, 1], [2, 0], [2, 2]])
-    assert training.score(Model(), Split(x, y)) == pytest.approx(3 / 6)
+    assert training.score(Model(), Split(x, y), "accuracy") == pytest.approx(3 / 6)
     weight = np.array([[0.0, 0.0], [2.0, 1.0], [1.0, 0.0]])
-    assert training.score(Model(), Split(x, y, weight)) == pytest.approx(2 / 4)
+    assert training.score(Model(), Split(x, y, weight), "accuracy") == pytest.approx(2 / 4)
 
 
 @pytest.mark.parametrize("examples", [8, 64])

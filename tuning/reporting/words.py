@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 
-from tuning import decide
+from tuning import decide, measures
 
 
 def headline(found):
@@ -36,6 +36,7 @@ def collect(found):
         "verdict": found.verdict,
         "search": found.search,
         "task": found.task,
+        "measure": measures.get(found.task["measure"]).says,
         "preset": found.preset,
         "models": found.models,
         "rows": [_row(family) for family in finished],

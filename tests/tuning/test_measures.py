@@ -1,0 +1,72 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from tests.tuning.standins import BLOBS
+from tuning import measures
+from tuning.task import Data, Split
+from tuning.training import Recipe, Workbench
+
+LOGITS = np.array([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0], [3.0, 0.0], [0.0, 0.5]])
+LABELS = np.array([0, 1, 1, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("accuracy", 3 / 5),
+        # Of the first class two of three, of the second one of two.
+        ("balanced_accuracy", (2 / 3 + 1 / 2) / 2),
+        # Precision 2/3 and recall 2/3; precision 1/2 and recall 1/2.
+        ("macro_f1", (2 / 3 + 1 / 2) / 2),
+        # Of six pairs: -1 is above -3, level with -1, below 0.5; 1 is above all three.
+        ("auroc", (1.5 + 3) / 6),
+    ],
+)
+def test_labels_are_scored_as_by_hand(name, by_hand):
+    assert measures.score(name, Split(None, LABELS), LOGITS) == pytest.approx(by_hand)
+
+
+def test_numbers_are_scored_by_the_variance_they_explain():
+    split = Split(None, np.array([[1.0], [2.0], [3.0]]))
+    assert measures.score("explained", split, np.array([[1.0], [2.0], [2.0]])) == pytest.approx(1 - 1 / 2)
+    assert measures.score("explained", split, np.full((3, 1), 2.0)) == 0
+
+
+def test_what_weighs_nothing_does_not_count():
+    weighed = Split(None, LABELS, np.array([1.0, 0, 1, 1, 0]))
+    assert measures.score("accuracy", weighed, LOGITS) == 1
+    steps = Split(None, np.repeat([[[1.0]], [[2.0]]], 3, axis=1), np.array([[1.0, 1, 0], [1, 1, 0]]))
+    outputs = steps.y.copy()
+    outputs[:, 2] = 99
+    assert measures.score("explained", steps, outputs) == 1
+
+
+def test_one_class_alone_has_no_auroc():
+    with pytest.warns(UserWarning), pytest.raises(ArithmeticError, match="one class only"):
+        measures.score("auroc", Split(None, np.zeros(5, int)), LOGITS)
+
+
+def test_a_wrong_name_shows_the_near_ones():
+    with pytest.raises(ValueError, match="balanced_accuracy"):
+        measures.get("balanced")
+
+
+def sums(seed, count=96):
+    """Points, and the sum of their coordinates."""
+    points = np.random.default_rng(seed).normal(size=(count, 3, 2)).astype("float32")
+    whole = Split(points, points.sum(axis=(1, 2))[:, None])
+    return Data(whole.take(slice(64)), whole.take(slice(64, 80)), whole.take(slice(80, count)))
+
+
+def regression(mixer, width, dropout):
+    hidden = [keras.layers.Flatten(), keras.layers.Dense(width, activation="relu"), keras.layers.Dense(1)]
+    return keras.Sequential([keras.Input((3, 2)), *hidden])
+
+
+def test_numbers_are_learnt():
+    task = dataclasses.replace(BLOBS, data=sums, model=regression, measure="explained", epochs=20)
+    trained = Workbench(task, task.data(0)).train(Recipe("identity", 16, 0.0, 0.02, seed=0))
+    assert trained.curve[-1] > 0.8 > trained.curve[0]
