@@ -43,15 +43,16 @@ def tune(
         str | None,
         typer.Option(help='Who takes part, such as gru,gru+multi_head,{"mixer": "multi_head", "num_heads": 2}.'),
     ] = None,
-    trials: Annotated[int | None, typer.Option(help="Trials for each family.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="Fresh seeds for each family's best.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Whole runs for each family, on average.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Fresh seeds for each finalist.")] = None,
     seed: Annotated[int, typer.Option(help="The master seed.")] = 0,
     parameters: Annotated[int | None, typer.Option(help="Parameters of each model, within 10 %.")] = None,
     width: Annotated[int | None, typer.Option(help="One width for all models instead of equal parameters.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each run.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of a whole run.")] = None,
+    proposer: Annotated[str, typer.Option(help="What proposes within a family: random or bayesian.")] = "random",
     backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
 ):
-    """Search, retrain the best of each family on fresh seeds, decide, report."""
+    """Search, retrain the best of each kind on fresh seeds, decide, report."""
     with _errors_in_words():
         _start_backend(backend)
         found = _compare(
@@ -64,6 +65,7 @@ def tune(
             parameters=parameters,
             width=width,
             epochs=epochs,
+            proposer=proposer,
         )
         _show(found, out)
         if not any(family.finished for family in found.families):

@@ -10,12 +10,12 @@ import keras
 
 import keras_attn
 from keras_attn.lookup import whole_number
-from tuning import decide, families, measures, result, spaces, tasks, winners
+from tuning import decide, families, measures, proposals, result, spaces, tasks, winners
 from tuning.budget import LIMIT, Budget
 from tuning.journal import Journal, check_folder
 from tuning.progress import Silent
 from tuning.reporting import report
-from tuning.session import RETRAINING, TRIAL, Session
+from tuning.session import Session
 
 
 def compare(
@@ -28,23 +28,28 @@ def compare(
     parameters=None,
     width=None,
     epochs=None,
+    proposer="random",
     progress=None,
 ):
     """Says with evidence which kind of attention serves a task best.
 
-    For each family one search of equal budget; then its best trial is trained again on fresh seeds, the same for all,
-    and judged on examples that no search has seen. With the same arguments a search that was interrupted goes on.
+    Families race for trials (`tuning.racing` says how): a fair start for all, then the kinds take turns and the most
+    promising families go on, until the budget is spent or nothing is open. The best of each kind and the controls are
+    trained again on fresh seeds, the same for all, and judged on examples that no search has seen. With the same
+    arguments a search that was interrupted goes on.
 
     Args:
         task: a name from `tuning.tasks.names()`, or a `tuning.task.Task`.
         mixers: a list of specs from `keras_attn.mixers`; a list among them is a hybrid. None for the task's.
-        trials: trials for each family, at least 1. None for the task's.
-        seeds: fresh seeds for each family's best, at least 1; one shows nothing. None for the task's.
+        trials: whole runs for each family, on average, at least 1. With one there is no choice and no race: each family
+            runs its defaults. None for the task's.
+        seeds: fresh seeds for each finalist, at least 1; one shows nothing. None for the task's.
         seed: the master seed, at least 0, that all others come from.
         out: the folder for results, reports and models. None keeps nothing but what is returned.
         parameters: how many parameters each model has, within 10 %. None for the task's.
         width: one width for all models; their parameters differ then. None for equal parameters.
-        epochs: epochs of each run, at least 1. None for the task's.
+        epochs: epochs of a whole run, at least 1. None for the task's.
+        proposer: what proposes within a family: "random" or "bayesian".
         progress: what is told of each run, such as `tuning.progress.Lines()`; None for silence.
 
     Returns:
@@ -64,7 +69,7 @@ def compare(
     """
     if out is None:
         with tempfile.TemporaryDirectory() as folder:
-            return compare(task, mixers, trials, seeds, seed, folder, parameters, width, epochs, progress)
+            return compare(task, mixers, trials, seeds, seed, folder, parameters, width, epochs, proposer, progress)
     task = _adjust(tasks.get(task), trials=trials, seeds=seeds, parameters=parameters, epochs=epochs, mixers=mixers)
     _check_number("seed", seed, 0)
     if width is not None:
@@ -73,7 +78,7 @@ def compare(
     chosen = families.make_all(task.mixers)
     data = task.data(seed)
     _check_batch(task, data)
-    search = describe(task, data, seed, width)
+    search = {**describe(task, data, seed, width), "proposer": proposals.check(proposer)}
     out = Path(out)
     check_folder(out, search)
     if (out / result.RESULTS).exists():
@@ -103,9 +108,8 @@ def _search(task, data, chosen, search, out, progress):
     for family in chosen:
         _try_out(family, task, data, budget)
     journal = Journal(out, search, progress.warn)
-    counts = {TRIAL: task.trials, RETRAINING: task.seeds}
-    session = Session(task, data, journal, budget, search["seed"], counts, len(chosen), progress)
-    found = tuple(session.run_family(family) for family in chosen)
+    session = Session(task, data, journal, budget, search["seed"], chosen, search["proposer"], progress)
+    found = session.run()
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
     models = winners.save(task, data, journal, found, candidates)

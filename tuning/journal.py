@@ -9,12 +9,16 @@ import dataclasses
 import json
 import os
 import re
+import zipfile
 import zlib
 from pathlib import Path
+
+import numpy as np
 
 DESCRIPTION = "search.json"
 RUNS = "runs"
 PART = ".part."
+STATE = ".state.npz"
 
 
 class SearchFolderError(ValueError):
@@ -28,8 +32,10 @@ class Run:
     Args:
         family: the family's name.
         stage: "trial" or "retraining".
-        number: which of them, from 0.
-        seed: of weights, order and dropout.
+        number: which of its configurations, from 0; of retrainings, which of them.
+        round: which seed, from 0.
+        epochs: after how many it was to stop: a rung of the race, or all of the task's.
+        seed: of weights, order and dropout, drawn from the stage and the round.
         values: what keras-tuner drew, by name.
         mixer: the spec, or the list of them, that this means.
         width: the model's width.
@@ -38,6 +44,7 @@ class Run:
         test: the test score; None for trials, which never see the test split.
         curve: the validation score after each epoch.
         seconds: time in training steps.
+        epoch_seconds: the same, epoch by epoch.
         wall: time for all of the run, compiling included.
         latency: seconds for an example by batch size, as text for JSON's sake; empty for trials.
         solved: whether it stopped early because nothing was left to learn.
@@ -47,6 +54,8 @@ class Run:
     family: str
     stage: str
     number: int
+    round: int
+    epochs: int
     seed: int
     values: dict
     mixer: object = None
@@ -56,10 +65,16 @@ class Run:
     test: float | None = None
     curve: tuple = ()
     seconds: float = 0.0
+    epoch_seconds: tuple = ()
     wall: float = 0.0
     latency: dict = dataclasses.field(default_factory=dict)
     solved: bool = False
     failure: str | None = None
+
+    @property
+    def key(self):
+        """What tells it from all other runs of a search."""
+        return self.family, self.stage, self.number, self.round, self.epochs
 
 
 class Journal:
@@ -84,36 +99,58 @@ class Journal:
         for left_over in self.folder.glob(f"{RUNS}/{PART}*"):
             left_over.unlink()
 
-    def find(self, family, stage, number, values):
-        """The finished run, or None if it must be run."""
-        path = self._path(family, stage, number)
+    def find(self, wanted):
+        """The finished run of the same key and values as `wanted`, or None if it must be run."""
+        path = self._path(wanted)
         try:
             run = Run(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
             return self._set_aside(path, f"cannot be read ({error})")
-        if (run.family, run.stage, run.number, run.values) != (family, stage, number, values):
+        if (run.key, run.values) != (wanted.key, wanted.values):
             return self._set_aside(path, "is not of this search")
-        if run.test is not None and not self.weights(family, number).exists():
+        if run.test is not None and not self.weights(run).exists():
             return self._set_aside(path, "has lost its weights")
-        return dataclasses.replace(run, curve=tuple(run.curve))
+        return dataclasses.replace(run, curve=tuple(run.curve), epoch_seconds=tuple(run.epoch_seconds))
 
     def add(self, run):
         """Writes a finished run."""
-        write_json(self._path(run.family, run.stage, run.number), dataclasses.asdict(run))
+        write_json(self._path(run), dataclasses.asdict(run))
 
-    def weights(self, family, number):
+    def weights(self, run):
         """Where the weights of a retraining lie."""
-        return self._path(family, "retraining", number).with_suffix(".npz")
+        return self._path(run).with_suffix(".npz")
+
+    def keep_state(self, run, state):
+        """Keeps what a run that paused at a rung needs to go on."""
+        with write_whole(self._state(run)) as part, open(part, "wb") as file:
+            np.savez(file, *state)
+
+    def state(self, run):
+        """What was kept for a run; None if nothing was, or it cannot be read: then it is trained from the start."""
+        try:
+            with np.load(self._state(run)) as arrays:
+                return [arrays[name] for name in arrays.files]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            return None
+
+    def drop_states(self, family, number):
+        """Removes what was kept for a family's round, once it is over."""
+        for path in self.folder.glob(f"{RUNS}/{file_name(family)}.trial-*.{number}.*{STATE}"):
+            path.unlink(missing_ok=True)
 
     def drop_weights(self):
         """Removes the weights of retrainings, once the best are saved as models."""
         for path in self.folder.glob(f"{RUNS}/*.npz"):
             path.unlink()
 
-    def _path(self, family, stage, number):
-        return self.folder / RUNS / f"{file_name(family)}.{stage}-{number}.json"
+    def _path(self, run):
+        name = f"{run.number}" if run.stage == "retraining" else f"{run.number}.{run.round}.{run.epochs}"
+        return self.folder / RUNS / f"{file_name(run.family)}.{run.stage}-{name}.json"
+
+    def _state(self, run):
+        return self._path(run).with_suffix(STATE)
 
     def _set_aside(self, path, why):
         aside = path.with_suffix(".unreadable")

@@ -9,10 +9,9 @@ class Event:
     """A run began, or ended.
 
     Args:
-        done, total: runs.
+        done, total: epochs; the total is the most that it can come to.
         family: whose run it is.
-        stage: "trial" or "retraining".
-        number, count: which of the family's runs of that stage, from 1.
+        what: which of its runs, in words.
         best: the best validation score so far and the name of its family; None at first.
         left: seconds that the rest will take about; None at first.
         outcome: how it ended, in words; None if it began.
@@ -21,9 +20,7 @@ class Event:
     done: int
     total: int
     family: str
-    stage: str
-    number: int
-    count: int
+    what: str
     best: tuple | None
     left: float | None
     outcome: str | None = None
@@ -52,7 +49,7 @@ class Lines(Silent):
 
     def update(self, event):
         if event.outcome is not None:
-            self.show(f"[{event.done}/{event.total}] {_describe(event)}: {event.outcome}{_describe_rest(event)}")
+            self.show(f"[{_share(event)}] {_describe(event)}: {event.outcome}{_describe_rest(event)}")
 
     def warn(self, text):
         self.show(f"Note: {text}")
@@ -89,17 +86,21 @@ class Bar(Lines):
         from rich.markup import escape
 
         super().update(event)
-        text = escape(f"{event.done}/{event.total} {_describe(event)}{_describe_rest(event)}")
+        text = escape(f"{_share(event)} {_describe(event)}{_describe_rest(event)}")
         self.bar.update(self.row, completed=event.done, total=event.total, description=text)
 
 
+def _share(event):
+    return f"{event.done / event.total:.0%}".rjust(4)
+
+
 def _describe(event):
-    return f"{event.family} {event.stage} {event.number} of {event.count}"
+    return f"{event.family} {event.what}"
 
 
 def _describe_rest(event):
     best = f"; best so far {event.best[1]} {event.best[0]:.3f}" if event.best else ""
-    left = f"; about {say_seconds(event.left)} left" if event.left else ""
+    left = f"; at most about {say_seconds(event.left)} left" if event.left else ""
     return best + left
 
 

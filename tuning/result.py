@@ -16,13 +16,15 @@ class FamilyResult:
         name: the family's name.
         kind: "implicit", "explicit", "hybrid" or "control".
         trials: the search's runs.
-        retrainings: its best trial on fresh seeds; empty if all trials failed.
+        retrainings: its best trial on fresh seeds; empty if it did not come so far.
+        fate: why it was not retrained, in words; empty if it was.
     """
 
     name: str
     kind: str
     trials: tuple
     retrainings: tuple
+    fate: str = ""
 
     @property
     def finished(self):
@@ -140,7 +142,7 @@ def _load_family(content):
 
 
 def _load_run(content):
-    return Run(**{**content, "curve": tuple(content["curve"])})
+    return Run(**{**content, "curve": tuple(content["curve"]), "epoch_seconds": tuple(content["epoch_seconds"])})
 
 
 def _median(values):

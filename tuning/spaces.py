@@ -5,6 +5,8 @@ Every combination of options is another graph to compile, which on a CPU costs a
 only what is known to matter.
 """
 
+import keras_tuner
+
 OPTIONS = {
     "multi_head": {"num_heads": (4, 2)},
     "additive": {"units": (32, 64)},
@@ -61,6 +63,15 @@ def declare(hp, family, task):
                 _declare_option(hp, f"{index}/{spec['mixer']}/{option}", choices)
 
 
+def declare_all(families, task):
+    """The space of a whole search: which family, and what may vary for each."""
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("mixer", [family.name for family in families])
+    for family in families:
+        declare(hp, family, task)
+    return hp
+
+
 def _declare_option(hp, name, choices):
     # A `Choice` would turn true and false into 1 and 0.
     if isinstance(choices[0], bool):
@@ -92,8 +103,9 @@ def defaults(family, task):
 def realise(family, values):
     """The mixers' specs with the values that were drawn: one spec, or for a hybrid a list."""
     specs = [dict(spec) for spec in family.specs]
-    for name, value in values.items():
-        if name.count("/") == 2:
-            index, _, option = name.split("/")
-            specs[int(index)][option] = value
+    for index, spec in enumerate(specs):
+        start = f"{index}/{spec['mixer']}/"
+        # keras-tuner's workers hand over what belongs to other families too.
+        own = {name.removeprefix(start): value for name, value in values.items() if name.startswith(start)}
+        spec.update({option: value for option, value in own.items() if option not in spec})
     return specs if len(specs) > 1 else specs[0]

@@ -72,8 +72,8 @@ class Task:
         batch_size: examples in one step.
         mixers: the specs that take part; a tuple among them is a hybrid.
         epoch_size: training examples in an epoch, of those not seen yet while there are any; None for all.
-        trials: trials for each family.
-        seeds: fresh seeds on which each family's best trial is trained again.
+        trials: whole runs for each family, on average: what the race has to spend.
+        seeds: fresh seeds on which each finalist is trained again.
         margin: the smallest difference of scores that matters.
         learning_rates: the lowest, the first to be tried, and the highest.
         dropouts: the rates to choose from, the first to be tried first.

@@ -13,6 +13,8 @@ from tuning import measures
 #: JAX and Torch gain nothing from it, and JAX would compile them one after another.
 STEPS_PER_EXECUTION = {"tensorflow": 16}
 SCORED_AT_ONCE = 256
+#: Compiled graphs that are kept: families take turns, and each graph is memory.
+GRAPHS = 12
 LATENCY_BATCHES = (1, 64)
 LATENCY_REPEATS = 15
 
@@ -43,14 +45,30 @@ class Trained:
     Args:
         model: the trained model. It is the workbench's: the next run trains it from the start again.
         curve: the validation score after each epoch.
-        seconds: time in the training steps, without compiling: the median epoch times the number of epochs.
+        epoch_seconds: time in the training steps of each epoch; the first holds what compiling took.
         solved: whether it stopped early, at the score that a task calls solved.
+        state: all it takes to go on, a list of arrays: the model's and the optimizer's variables.
     """
 
     model: object
     curve: tuple
-    seconds: float
+    epoch_seconds: tuple
     solved: bool
+    state: list
+
+    @property
+    def seconds(self):
+        """Time in the training steps, without compiling: the median epoch times the number of epochs."""
+        return float(np.median(self.epoch_seconds)) * len(self.curve)
+
+
+@dataclasses.dataclass(frozen=True)
+class Paused:
+    """A run that stopped at a rung and may go on: what `Trained` says of it."""
+
+    curve: tuple
+    epoch_seconds: tuple
+    state: list
 
 
 class Workbench:
@@ -69,8 +87,16 @@ class Workbench:
         self.data = data
         self._compiled = {}
 
-    def train(self, recipe):
-        """Trains a new model by a recipe.
+    def train(self, recipe, epochs=None, paused=None):
+        """Trains a model by a recipe, all of it or up to a rung.
+
+        A run that pauses and goes on is the same as one that does not: the rate falls as if for all of the task's
+        epochs, and the order of the examples goes on where it was.
+
+        Args:
+            recipe: a `Recipe`.
+            epochs: after how many epochs to stop; None for the task's.
+            paused: a `Paused` to go on from; None to begin.
 
         Returns:
             A `Trained`.
@@ -79,18 +105,27 @@ class Workbench:
             ArithmeticError: if the loss is no longer a number.
         """
         model = self._new_model(recipe)
+        if paused is not None:
+            for variable, value in zip(_variables(model), paused.state, strict=True):
+                variable.assign(value)
+        curve, seconds = (list(paused.curve), list(paused.epoch_seconds)) if paused else ([], [])
         batches = (self.task.epoch_size or len(self.data.train)) // self.task.batch_size
         # The order is ours, not the backend's, so that every family meets the examples in the same order.
         orders = _draw_orders(len(self.data.train), batches * self.task.batch_size, recipe.seed)
-        curve, seconds = [], []
-        for epoch in range(self.task.epochs):
+        for epoch, order in zip(range(epochs or self.task.epochs), orders):
+            if epoch < len(curve):
+                continue
             model.optimizer.learning_rate = recipe.learning_rate * _cosine(epoch / self.task.epochs)
-            seconds.append(self._train_epoch(model, self.data.train.take(next(orders)), epoch))
+            seconds.append(self._train_epoch(model, self.data.train.take(order), epoch))
             curve.append(score(model, self.data.valid, self.task.measure))
-            if self.task.solved is not None and curve[-1] >= self.task.solved:
+            if self._solved(curve[-1]):
                 break
-        solved = len(curve) < self.task.epochs
-        return Trained(model, tuple(curve), float(np.median(seconds)) * len(curve), solved)
+        solved = len(curve) < self.task.epochs and self._solved(curve[-1])
+        state = [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
+        return Trained(model, tuple(curve), tuple(seconds), solved, state)
+
+    def _solved(self, score):
+        return self.task.solved is not None and score >= self.task.solved
 
     def close(self):
         """Forgets the compiled graphs."""
@@ -119,14 +154,21 @@ class Workbench:
         fresh.preprocessor = None
         key = repr((recipe.mixer, recipe.width, recipe.dropout))
         if key not in self._compiled:
+            while len(self._compiled) >= GRAPHS:
+                self._compiled.pop(next(iter(self._compiled)))
             self._compiled[key] = _compile(fresh, measures.get(self.task.measure))
             return fresh
-        model = self._compiled[key]
+        # The one used last goes to the end; the one not used for longest is forgotten.
+        model = self._compiled[key] = self._compiled.pop(key)
         for old, new in zip(model.variables, fresh.variables, strict=True):
             old.assign(new)
         for variable in model.optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))
         return model
+
+
+def _variables(model):
+    return [*model.variables, *model.optimizer.variables]
 
 
 def _compile(model, measure):
@@ -140,6 +182,8 @@ def _compile(model, measure):
         jit_compile=backend == "jax",
         steps_per_execution=STEPS_PER_EXECUTION.get(backend, 1),
     )
+    # Before the first step, so that a run that goes on finds its moments' places.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

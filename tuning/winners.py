@@ -39,7 +39,7 @@ def save(task, data, journal, found, candidates):
 
 def _save_model(task, data, journal, run, family):
     model = task.model(run.mixer, run.width, run.values["dropout"])
-    with np.load(journal.weights(run.family, run.number)) as arrays:
+    with np.load(journal.weights(run)) as arrays:
         model.set_weights([arrays[name] for name in arrays.files])
     if data.preprocessor is not None:
         model.preprocessor = data.preprocessor

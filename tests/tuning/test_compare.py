@@ -96,8 +96,8 @@ def test_a_family_that_fails_is_recorded_and_the_others_go_on(tmp_path):
     found = tuning.compare(task, out=tmp_path)
     good, bad = found.families
     assert good.finished and not bad.finished
-    assert len(bad.trials) == 2 and bad.retrainings == ()
-    assert bad.failures == ["MemoryError: no room <for> it"] * 2
+    assert len(bad.trials) == 3 and bad.retrainings == () and bad.fate == "no run came to its end"
+    assert bad.failures == ["MemoryError: no room <for> it"] * 3
     for name in ("report.md", "report.html"):
         text = (tmp_path / name).read_text()
         assert "no room &lt;for&gt; it" in text
@@ -105,7 +105,7 @@ def test_a_family_that_fails_is_recorded_and_the_others_go_on(tmp_path):
 
 
 def test_a_loss_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch):
-    def diverge(self, recipe):
+    def diverge(*_):
         raise ArithmeticError("The loss became nan in epoch 1.")
 
     monkeypatch.setattr(training.Workbench, "train", diverge)

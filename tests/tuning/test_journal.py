@@ -1,12 +1,24 @@
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from tuning import journal
 from tuning.journal import Journal, Run, SearchFolderError
 
 SEARCH = {"task": "digits", "seed": 0}
-RUN = Run("gru", "trial", 0, 7, {"learning_rate": 0.1 + 0.2}, {"mixer": "gru"}, 31, 999, 0.5, curve=(0.25, 0.5))
+RUN = Run(
+    *("gru", "trial", 0, 1, 2, 7),
+    {"learning_rate": 0.1 + 0.2},
+    mixer={"mixer": "gru"},
+    width=31,
+    parameters=999,
+    valid=0.5,
+    curve=(0.25, 0.5),
+    epoch_seconds=(3.5, 0.1),
+)
+OTHER = dataclasses.replace(RUN, number=1)
 
 
 @pytest.fixture
@@ -21,11 +33,11 @@ def opened(tmp_path, noted):
 
 def test_a_run_comes_back_as_it_was(opened):
     opened.add(RUN)
-    assert opened.find("gru", "trial", 0, RUN.values) == RUN
+    assert opened.find(RUN) == RUN
 
 
 def test_a_run_that_is_not_there_is_none(opened):
-    assert opened.find("gru", "trial", 1, RUN.values) is None
+    assert opened.find(OTHER) is None
 
 
 def test_a_kill_while_writing_leaves_the_old_file_or_none(opened, monkeypatch):
@@ -38,7 +50,7 @@ def test_a_kill_while_writing_leaves_the_old_file_or_none(opened, monkeypatch):
     monkeypatch.setattr(journal.os, "replace", die)
     with pytest.raises(Killed):
         opened.add(RUN)
-    assert opened.find("gru", "trial", 0, RUN.values) is None
+    assert opened.find(RUN) is None
 
 
 @pytest.mark.parametrize("kept", [0, 1, 40])
@@ -46,30 +58,30 @@ def test_a_truncated_file_is_set_aside_with_a_message(opened, noted, kept):
     opened.add(RUN)
     (path,) = (opened.folder / "runs").glob("*.json")
     path.write_text(path.read_text()[:kept])
-    assert opened.find("gru", "trial", 0, RUN.values) is None
+    assert opened.find(RUN) is None
     assert "cannot be read" in noted[0] and "done again" in noted[0]
     assert not path.exists() and path.with_suffix(".unreadable").exists()
 
 
 def test_a_file_with_other_values_is_set_aside(opened, noted):
     opened.add(RUN)
-    assert opened.find("gru", "trial", 0, {"learning_rate": 0.5}) is None
+    assert opened.find(dataclasses.replace(RUN, values={"learning_rate": 0.5})) is None
     assert "not of this search" in noted[0]
 
 
 def test_a_retraining_without_its_weights_is_done_again(opened, noted):
-    run = Run("gru", "retraining", 0, 7, {}, valid=0.5, test=0.5)
+    run = Run("gru", "retraining", 0, 0, 2, 7, {}, valid=0.5, test=0.5)
     opened.add(run)
-    assert opened.find("gru", "retraining", 0, {}) is None
+    assert opened.find(run) is None
     assert "lost its weights" in noted[0]
 
 
 def test_the_same_search_opens_its_folder_again_and_clears_what_a_kill_left(opened):
     opened.add(RUN)
-    part = opened.folder / "runs" / ".part.gru.trial-1.json"
+    part = opened.folder / "runs" / ".part.gru.trial-1.0.2.json"
     part.write_text("{")
     again = Journal(opened.folder, SEARCH)
-    assert again.find("gru", "trial", 0, RUN.values) == RUN
+    assert again.find(RUN) == RUN
     assert not part.exists()
 
 
@@ -95,6 +107,26 @@ def test_a_broken_description_is_refused(tmp_path):
     (tmp_path / journal.DESCRIPTION).write_text("{")
     with pytest.raises(SearchFolderError, match=r"search.json cannot be read"):
         Journal(tmp_path, SEARCH)
+
+
+def test_what_a_paused_run_needs_is_kept_until_its_round_is_over(opened):
+    opened.keep_state(RUN, [np.arange(3), np.float32(0.5)])
+    opened.keep_state(OTHER, [np.arange(5)])
+    elsewhere = dataclasses.replace(RUN, round=2)
+    opened.keep_state(elsewhere, [np.arange(7)])
+    kept = opened.state(RUN)
+    assert kept[0].tolist() == [0, 1, 2] and kept[1].dtype == "float32"
+    opened.drop_states("gru", 1)
+    assert opened.state(RUN) is None and opened.state(OTHER) is None
+    assert opened.state(elsewhere)[0].tolist() == list(range(7))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40, 200])
+def test_a_damaged_state_is_as_good_as_none(opened, kept):
+    opened.keep_state(RUN, [np.arange(31)])
+    (path,) = (opened.folder / "runs").glob("*.npz")
+    path.write_bytes(path.read_bytes()[:kept])
+    assert opened.state(RUN) is None
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "multi_head(num_heads=2)", "a/b", "", "x" * 300])

@@ -5,16 +5,16 @@ from rich.console import Console
 
 from tuning.progress import Bar, Event, Lines, Silent, say_seconds
 
-BEGUN = Event(1, 6, "gru[x]", "trial", 2, 3, (0.5, "gru[x]"), 75.0)
-ENDED = Event(2, 6, "gru[x]", "trial", 2, 3, (0.75, "gru[x]"), 60.0, outcome="0.750")
+BEGUN = Event(10, 60, "gru[x]", "trial 2", (0.5, "gru[x]"), 75.0)
+ENDED = Event(20, 60, "gru[x]", "trial 2", (0.75, "gru[x]"), 60.0, outcome="0.750")
 
 
-def test_a_line_says_trial_family_best_so_far_and_time_left():
+def test_a_line_says_family_trial_best_so_far_and_time_left():
     lines = []
     progress = Lines(lines.append)
     progress.update(BEGUN)
     progress.update(ENDED)
-    assert lines == ["[2/6] gru[x] trial 2 of 3: 0.750; best so far gru[x] 0.750; about 1 min 0 s left"]
+    assert lines == ["[ 33%] gru[x] trial 2: 0.750; best so far gru[x] 0.750; at most about 1 min 0 s left"]
 
 
 def test_a_terminal_shows_the_run_under_way_and_keeps_the_ended_ones():
@@ -24,8 +24,8 @@ def test_a_terminal_shows_the_run_under_way_and_keeps_the_ended_ones():
         bar.bar.refresh()
         bar.update(ENDED)
     shown = stream.getvalue()
-    assert "gru[x] trial 2 of 3; best so far gru[x] 0.500; about 1 min 15 s left" in shown
-    assert "[2/6] gru[x] trial 2 of 3: 0.750" in shown
+    assert "17% gru[x] trial 2; best so far gru[x] 0.500; at most about 1 min 15 s left" in shown
+    assert "[ 33%] gru[x] trial 2: 0.750" in shown
 
 
 def test_silence_still_warns():

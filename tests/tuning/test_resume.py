@@ -16,13 +16,14 @@ from tuning import training
 
 ROOT = Path(__file__).parents[2]
 TASK = dataclasses.replace(BLOBS, mixers=("identity",))
-RUNS = TASK.trials + TASK.seeds
+#: Three configurations to the first rung, the best of them to the end, and the retrainings.
+RUNS = 3 + 1 + TASK.seeds
 
 
 def scores(found):
     """All that a search found but times."""
     runs = [run for family in found.families for run in (*family.trials, *family.retrainings)]
-    timeless = {"seconds": 0, "wall": 0, "latency": {}}
+    timeless = {"seconds": 0, "epoch_seconds": (), "wall": 0, "latency": {}}
     return [dataclasses.replace(run, **timeless) for run in runs]
 
 
@@ -49,11 +50,11 @@ class Interrupt:
 def count_training(monkeypatch):
     trained = []
     train = training.Workbench.train
-    monkeypatch.setattr(training.Workbench, "train", lambda self, recipe: trained.append(1) or train(self, recipe))
+    monkeypatch.setattr(training.Workbench, "train", lambda *args: trained.append(1) or train(*args))
     return trained
 
 
-@pytest.mark.parametrize("at", [1, 2, RUNS])
+@pytest.mark.parametrize("at", [1, 2, 4, RUNS])
 def test_an_interrupted_search_goes_on_and_ends_as_if_it_had_not_been(at, whole, tmp_path, monkeypatch):
     trained = count_training(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
@@ -76,7 +77,7 @@ def test_a_finished_search_only_reports(whole, tmp_path, monkeypatch):
 def test_a_truncated_file_costs_that_run_only(whole, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         tuning.compare(TASK, out=tmp_path, progress=Interrupt(3))
-    path = tmp_path / "runs" / "identity.trial-1.json"
+    path = tmp_path / "runs" / "identity.trial-1.0.1.json"
     path.write_text(path.read_text()[:50])
     trained = count_training(monkeypatch)
     with pytest.warns(UserWarning, match="cannot be read"):

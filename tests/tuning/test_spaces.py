@@ -2,8 +2,7 @@ import keras_tuner
 import pytest
 
 from keras_attn import mixers
-from tuning import families, search, spaces, tasks
-from tuning.journal import Run
+from tuning import families, spaces, tasks
 
 
 def names_of(family, task):
@@ -47,48 +46,17 @@ def test_values_become_the_specs_they_mean():
     assert spaces.realise(gru, spaces.defaults(gru, task)) == {"mixer": "gru", "bidirectional": True}
 
 
-def draw(trials, seed, fails=()):
-    drawn = []
-
-    def run(number, values):
-        drawn.append(values)
-        failure = "it broke" if number in fails else None
-        return Run("gru", "trial", number, 0, values, valid=None if failure else 0.5, failure=failure)
-
-    search.search(families.make("gru"), tasks.get("digits"), trials, seed, run)
-    return drawn
+def test_values_that_belong_to_others_are_left_out():
+    gru = families.make({"mixer": "gru", "go_backwards": True})
+    values = {"0/multi_head/num_heads": 2, "0/gru/bidirectional": False, "1/gru/bidirectional": True}
+    assert spaces.realise(gru, values) == {"mixer": "gru", "go_backwards": True, "bidirectional": False}
 
 
-def test_the_first_trial_takes_the_defaults():
-    first = draw(1, seed=3)[0]
-    assert first["learning_rate"] == tasks.get("digits").learning_rates[1]
-    assert first["0/gru/bidirectional"] is True
-
-
-def test_the_same_seed_draws_the_same_trials_and_another_seed_others():
-    assert draw(4, seed=3) == draw(4, seed=3)
-    assert draw(4, seed=3) != draw(4, seed=4)
-
-
-def test_more_trials_go_on_where_fewer_stopped():
-    assert draw(5, seed=3)[:3] == draw(3, seed=3)
-
-
-def test_learning_rates_stay_in_their_range():
-    low, _, high = tasks.get("digits").learning_rates
-    assert all(low <= values["learning_rate"] <= high for values in draw(12, seed=1))
-
-
-def test_failures_neither_come_again_nor_end_the_search():
-    assert draw(6, seed=3, fails=range(6)) == draw(6, seed=3)
-
-
-def test_the_best_trial_is_by_score_then_size_then_order():
-    runs = [
-        Run("gru", "trial", 0, 0, {}, parameters=20, valid=0.7),
-        Run("gru", "trial", 1, 0, {}, parameters=10, valid=0.7),
-        Run("gru", "trial", 2, 0, {}, parameters=10, valid=0.7),
-        Run("gru", "trial", 3, 0, {}, failure="it broke"),
+def test_the_space_of_a_search_holds_every_family_in_a_scope_of_its_own():
+    chosen = families.make_all(["gru", "multi_head"])
+    hp = spaces.declare_all(chosen, tasks.get("digits"))
+    assert [space.values for space in hp.space if space.name == "mixer"] == [["gru", "multi_head"]]
+    assert [space.conditions[0].values for space in hp.space if space.name == "learning_rate"] == [
+        ["gru"],
+        ["multi_head"],
     ]
-    assert search.best(runs).number == 1
-    assert search.best(runs[3:]) is None

@@ -9,7 +9,7 @@ from tests.tuning.standins import BLOBS, DIGITS
 from tuning import training
 from tuning.seeds import derive
 from tuning.task import Split
-from tuning.training import Recipe, Workbench
+from tuning.training import Paused, Recipe, Workbench
 
 RECIPE = Recipe("identity", 8, 0.25, 0.01, seed=5)
 
@@ -112,3 +112,26 @@ def test_seeds_differ_by_purpose_and_number():
     seeds = [derive(master, purpose, n) for master in (0, 1) for purpose in ("trial", "retraining") for n in range(50)]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_a_run_that_pauses_and_goes_on_is_the_same_as_one_that_does_not():
+    task = dataclasses.replace(BLOBS, epochs=4)
+    data = task.data(0)
+    whole = Workbench(task, data).train(RECIPE)
+    first = Workbench(task, data).train(RECIPE, epochs=1)
+    assert len(first.curve) == 1
+    bench = Workbench(task, data)
+    # Something else is trained on the same graph in between.
+    bench.train(dataclasses.replace(RECIPE, seed=6), epochs=2)
+    rest = bench.train(RECIPE, paused=Paused(first.curve, first.epoch_seconds, first.state))
+    assert rest.curve == whole.curve and rest.curve[:1] == first.curve
+    for one, other in zip(whole.state, rest.state, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_only_so_many_graphs_are_kept(monkeypatch):
+    monkeypatch.setattr(training, "GRAPHS", 2)
+    bench = Workbench(BLOBS, BLOBS.data(0))
+    for width in (5, 7, 5, 11):
+        bench.train(dataclasses.replace(RECIPE, width=width), epochs=1)
+    assert [key.split(", ")[1] for key in bench._compiled] == ["5", "11"]
