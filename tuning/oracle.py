@@ -11,7 +11,7 @@ import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import TrialStatus
 
-from tuning import proposals, spaces
+from tuning import proposals
 from tuning.racing import OVER, WAIT, Leg
 
 #: What a leg is called among a trial's values.
@@ -33,7 +33,7 @@ class FamilyOracle(keras_tuner.Oracle):
     def __init__(self, race, families, task, proposer, seed):
         super().__init__(
             objective=proposals.OBJECTIVE,
-            hyperparameters=spaces.declare_all(families, task),
+            hyperparameters=_space(families),
             seed=seed + 1,
             # A failure is recorded; it neither comes again nor ends the search.
             max_consecutive_failed_trials=math.inf,
@@ -101,6 +101,14 @@ class FamilyTuner(base_tuner.BaseTuner):
 
     def save(self):
         pass
+
+
+def _space(families):
+    """What keras-tuner knows of the space: who takes part. Of names that stand in several scopes, such as
+    `learning_rate`, it would forget the values; `tuning.proposals` declares a family's on their own."""
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("mixer", [family.name for family in families])
+    return hp
 
 
 def read(values):

@@ -5,8 +5,6 @@ Every combination of options is another graph to compile, which on a CPU costs a
 only what is known to matter.
 """
 
-import keras_tuner
-
 OPTIONS = {
     "multi_head": {"num_heads": (4, 2)},
     "additive": {"units": (32, 64)},
@@ -61,15 +59,6 @@ def declare(hp, family, task):
         for index, spec in enumerate(family.specs):
             for option, choices in free_options(spec, task).items():
                 _declare_option(hp, f"{index}/{spec['mixer']}/{option}", choices)
-
-
-def declare_all(families, task):
-    """The space of a whole search: which family, and what may vary for each."""
-    hp = keras_tuner.HyperParameters()
-    hp.Choice("mixer", [family.name for family in families])
-    for family in families:
-        declare(hp, family, task)
-    return hp
 
 
 def _declare_option(hp, name, choices):

@@ -50,13 +50,3 @@ def test_values_that_belong_to_others_are_left_out():
     gru = families.make({"mixer": "gru", "go_backwards": True})
     values = {"0/multi_head/num_heads": 2, "0/gru/bidirectional": False, "1/gru/bidirectional": True}
     assert spaces.realise(gru, values) == {"mixer": "gru", "go_backwards": True, "bidirectional": False}
-
-
-def test_the_space_of_a_search_holds_every_family_in_a_scope_of_its_own():
-    chosen = families.make_all(["gru", "multi_head"])
-    hp = spaces.declare_all(chosen, tasks.get("digits"))
-    assert [space.values for space in hp.space if space.name == "mixer"] == [["gru", "multi_head"]]
-    assert [space.conditions[0].values for space in hp.space if space.name == "learning_rate"] == [
-        ["gru"],
-        ["multi_head"],
-    ]
