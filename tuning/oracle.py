@@ -105,7 +105,8 @@ class FamilyTuner(base_tuner.BaseTuner):
 
 def _space(families):
     """What keras-tuner knows of the space: who takes part. Of names that stand in several scopes, such as
-    `learning_rate`, it would forget the values; `tuning.proposals` declares a family's on their own."""
+    `learning_rate`, it would forget the values; `tuning.proposals` declares a family's on their own.
+    """
     hp = keras_tuner.HyperParameters()
     hp.Choice("mixer", [family.name for family in families])
     return hp
