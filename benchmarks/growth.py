@@ -67,7 +67,8 @@ def main():
         # The first of each mixer pays for what is loaded once.
         warm = len(MIXERS) - 1
         if options.trials > warm:
-            print(f"after the first trial of each mixer: {sizes[-1] - sizes[warm]:+.0f} MiB; in all {sizes[-1] - sizes[0]:+.0f}")
+            since = f"{sizes[-1] - sizes[warm]:+.0f} MiB since the first trial of each mixer"
+            print(f"{since}, {sizes[-1] - sizes[0]:+.0f} in all")
         print(f"processes: {len(list(itertools.groupby(outcome.answer['pid'] for outcome in answers)))}")
     print(f"this process: {(isolation.resident(os.getpid()) - first) / isolation.MIB:+.1f} MiB")
 

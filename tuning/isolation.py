@@ -100,7 +100,7 @@ class Worker:
     (5.0, 'TypeError: must be real number, not str')
     """
 
-    def __init__(self, function, limits=Limits(), log=None, environment=None):  # noqa: B008
+    def __init__(self, function, limits=Limits(), log=None, environment=None):
         if inside():
             raise RuntimeError(
                 "A run in a process of its own began a search. A script that begins one when it is imported must do so "
@@ -125,19 +125,17 @@ class Worker:
             An `Outcome`, whatever happens to the process.
         """
         request = json.dumps(arguments)
-        most = 0
-        for attempt in range(1, self.limits.attempts + 1):
+        tried, most, again = 0, 0, True
+        while again and tried < self.limits.attempts:
             try:
                 outcome, again = self._attempt(request)
             except BaseException:
                 # Ctrl-C, or a fault of ours: nobody waits for the answer.
                 self.close()
                 raise
-            most = max(most, outcome.memory)
-            if not again:
-                break
+            tried, most = tried + 1, max(most, outcome.memory)
         self._recycle()
-        return dataclasses.replace(outcome, attempts=attempt, memory=most)
+        return dataclasses.replace(outcome, attempts=tried, memory=most)
 
     @property
     def pid(self):

@@ -165,7 +165,12 @@ def test_memory_of_this_process_is_read_and_of_none_is_nothing():
 def test_ctrl_c_ends_the_process(tmp_path):
     path = tmp_path / "pid"
     with worker("hang") as working:
-        timer = threading.Thread(target=lambda: (wait_until(path.exists), os.kill(os.getpid(), signal.SIGINT)))
+
+        def interrupt():
+            wait_until(lambda: path.exists() and path.read_text())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        timer = threading.Thread(target=interrupt)
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             working.run(str(path))
