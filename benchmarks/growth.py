@@ -1,6 +1,6 @@
 """How the memory of a search's process grows over trials, with and without `keras.utils.clear_session`.
 
-    python benchmarks/growth.py [--trials 30] [--epochs 1] [--recycle MIB]
+    python benchmarks/growth.py [--trials 30] [--epochs 1] [--recycle MIB] [--only with|without]
 
 The trials are the digits task's: each another mixer or learning rate, in a process of their own (`tuning.isolation`).
 Each line is the process's resident memory in MiB after a trial: as a search does it, which forgets a family's graphs
@@ -9,7 +9,6 @@ has grown by so much is followed by a new one. At the end, what the process that
 """
 
 import argparse
-import itertools
 import os
 import sys
 
@@ -51,25 +50,28 @@ def main():
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--recycle", type=int, metavar="MIB")
+    parser.add_argument("--only", choices=("with", "without"))
     options = parser.parse_args()
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     limits = isolation.Limits(growth=options.recycle and options.recycle * isolation.MIB)
     first = isolation.resident(os.getpid())
-    for clear in (True, False):
-        print("with clear_session" if clear else "without")
+    for way in [options.only] if options.only else ["with", "without"]:
+        print(f"{way} clear_session:", end="", flush=True)
+        sizes, pids = [], set()
         with isolation.Worker("growth:trial", limits) as worker:
-            answers = [worker.run(number, options.epochs, clear) for number in range(options.trials)]
-        failures = [outcome.failure for outcome in answers if outcome.failure]
-        if failures:
-            raise SystemExit(failures[0])
-        sizes = [outcome.answer["resident"] / isolation.MIB for outcome in answers]
-        print(" ".join(f"{size:.0f}" for size in sizes))
+            for number in range(options.trials):
+                outcome = worker.run(number, options.epochs, way == "with")
+                if outcome.failure:
+                    raise SystemExit(outcome.failure)
+                sizes.append(outcome.answer["resident"] / isolation.MIB)
+                pids.add(outcome.answer["pid"])
+                print(f" {sizes[-1]:.0f}", end="", flush=True)
+        print(f"\nprocesses: {len(pids)}")
         # The first of each mixer pays for what is loaded once.
         warm = len(MIXERS) - 1
         if options.trials > warm:
             since = f"{sizes[-1] - sizes[warm]:+.0f} MiB since the first trial of each mixer"
             print(f"{since}, {sizes[-1] - sizes[0]:+.0f} in all")
-        print(f"processes: {len(list(itertools.groupby(outcome.answer['pid'] for outcome in answers)))}")
     print(f"this process: {(isolation.resident(os.getpid()) - first) / isolation.MIB:+.1f} MiB")
 
 
