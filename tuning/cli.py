@@ -50,6 +50,9 @@ def tune(
     width: Annotated[int | None, typer.Option(help="One width for all models instead of equal parameters.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of a whole run.")] = None,
     proposer: Annotated[str, typer.Option(help="What proposes within a family: random or bayesian.")] = "random",
+    workers: Annotated[int, typer.Option(help="Processes that do the runs, side by side; 0 for this one alone.")] = 0,
+    seconds: Annotated[float | None, typer.Option(help="The longest that a worker's run may take.")] = None,
+    memory: Annotated[float | None, typer.Option(help="The most memory that a worker may use, in GiB.")] = None,
     backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
 ):
     """Search, retrain the best of each kind on fresh seeds, decide, report."""
@@ -66,6 +69,8 @@ def tune(
             width=width,
             epochs=epochs,
             proposer=proposer,
+            workers=workers,
+            limits=_limits(seconds, memory),
         )
         _show(found, out)
         if not any(family.finished for family in found.families):
@@ -132,6 +137,14 @@ def _compare(task, mixers, **options):
     chosen = None if mixers is None else families.parse(mixers)
     with _progress() as progress:
         return tuning.compare(task, mixers=chosen, progress=progress, **options)
+
+
+def _limits(seconds, memory):
+    from tuning.isolation import GIB, Limits
+
+    if seconds is None and memory is None:
+        return None
+    return Limits(seconds, memory and int(memory * GIB))
 
 
 def _progress():
@@ -213,6 +226,9 @@ class _errors_in_words:
         if issubclass(kind, KeyboardInterrupt):
             typer.echo("Interrupted. Give the same command again to go on: finished runs are kept.", err=True)
             raise typer.Exit(INTERRUPTED)
+        if kind.__name__ == "SearchFailed":
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(FAILED)
         if issubclass(kind, (ValueError, FileNotFoundError)):
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(WRONG)

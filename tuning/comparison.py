@@ -2,8 +2,11 @@
 
 import dataclasses
 import importlib.metadata
+import math
+import os
 import platform
 import tempfile
+import time
 from pathlib import Path
 
 import keras
@@ -12,10 +15,16 @@ import keras_attn
 from keras_attn.lookup import whole_number
 from tuning import decide, families, measures, proposals, result, spaces, tasks, winners
 from tuning.budget import LIMIT, Budget
+from tuning.engine import SearchFailed
+from tuning.isolation import Limits
 from tuning.journal import Journal, check_folder
 from tuning.progress import Silent
 from tuning.reporting import report
+from tuning.runner import Runner, hand_over
 from tuning.session import Session
+
+#: Seconds for which a worker waits for the chief's results.
+PATIENCE = 600.0
 
 
 def compare(
@@ -29,6 +38,8 @@ def compare(
     width=None,
     epochs=None,
     proposer="random",
+    workers=0,
+    limits=None,
     progress=None,
 ):
     """Says with evidence which kind of attention serves a task best.
@@ -50,6 +61,9 @@ def compare(
         width: one width for all models; their parameters differ then. None for equal parameters.
         epochs: epochs of a whole run, at least 1. None for the task's.
         proposer: what proposes within a family: "random" or "bayesian".
+        workers: how many processes of their own do the runs, side by side: one that dies or swells costs its run only.
+            0 does them in this process, which needs the least memory. The task's functions must be found by name.
+        limits: a `tuning.isolation.Limits` of time and memory for each run of a worker; None for none.
         progress: what is told of each run, such as `tuning.progress.Lines()`; None for silence.
 
     Returns:
@@ -67,11 +81,29 @@ def compare(
     model = zoo.load("digits/" + result.preset)
     ```
     """
+    given = dict(locals())
     if out is None:
         with tempfile.TemporaryDirectory() as folder:
-            return compare(task, mixers, trials, seeds, seed, folder, parameters, width, epochs, proposer, progress)
+            return compare(
+                task,
+                mixers,
+                trials,
+                seeds,
+                seed,
+                folder,
+                parameters,
+                width,
+                epochs,
+                proposer,
+                workers,
+                limits,
+                progress,
+            )
     task = _adjust(tasks.get(task), trials=trials, seeds=seeds, parameters=parameters, epochs=epochs, mixers=mixers)
     _check_number("seed", seed, 0)
+    _check_number("workers", workers, 0)
+    if limits is not None and not workers:
+        raise ValueError("Limits are for runs in processes of their own. Received: limits with workers=0")
     if width is not None:
         _check_number("width", width, 1, LIMIT)
     measures.get(task.measure)
@@ -84,7 +116,7 @@ def compare(
     if (out / result.RESULTS).exists():
         report(out)
         return result.load(out)
-    return _search(task, data, chosen, search, out, progress or Silent())
+    return _search(task, data, chosen, search, out, workers, limits or Limits(), progress or Silent())
 
 
 def describe(task, data, seed, width):
@@ -103,22 +135,42 @@ def describe(task, data, seed, width):
     return _as_json({**search, "backend": backend, "versions": versions})
 
 
-def _search(task, data, chosen, search, out, progress):
+def _search(task, data, chosen, search, out, workers, limits, progress):
     budget = Budget(task.model, task.parameters, search["width"])
     for family in chosen:
         _try_out(family, task, data, budget)
-    journal = Journal(out, search, progress.warn)
-    session = Session(task, data, journal, budget, search["seed"], chosen, search["proposer"], progress)
-    found = session.run()
+    apart = "KERASTUNER_ORACLE_IP" in os.environ
+    journal = Journal(out, search, progress.warn, alone=not apart)
+    do = Runner(task, data, journal, budget, chosen).do
+    leases = {} if apart else {"lease": math.inf, "attempts": None}
+    session = Session(task, journal, do, search["seed"], chosen, search["proposer"], progress, **leases)
+    if workers:
+        hand_over(task, data, journal.folder)
+        found = session.aside(workers, limits, search["width"])
+    else:
+        found = session.apart() if apart else session.here()
+    if apart and "chief" not in os.environ["KERASTUNER_TUNER_ID"]:
+        return _await_chief(out)
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
     models = winners.save(task, data, journal, found, candidates)
     about = {name: getattr(task, name) for name in ("description", "margin", "answer", "measure")}
-    whole = result.Result(search, about, found, verdict, models, sum(run.wall for run in session.runs))
+    wall = sum(run.wall for family in found for run in (*family.trials, *family.retrainings))
+    whole = result.Result(search, about, found, verdict, models, wall)
     whole.save(out)
     journal.drop_weights()
     report(out)
     return whole
+
+
+def _await_chief(out):
+    """A worker's result is the chief's, which writes it when all workers have ended."""
+    deadline = time.monotonic() + PATIENCE
+    while not (out / result.RESULTS).exists():
+        if time.monotonic() > deadline:
+            raise SearchFailed(f"The chief has written no {result.RESULTS} in {out} for {PATIENCE:g} s.")
+        time.sleep(1.0)
+    return result.load(out)
 
 
 def _try_out(family, task, data, budget):

@@ -32,7 +32,7 @@ class Run:
     Args:
         family: the family's name.
         stage: "trial" or "retraining".
-        number: which of its configurations, from 0; of retrainings, which of them.
+        number: which of its configurations, from 0.
         round: which seed, from 0.
         epochs: after how many it was to stop: a rung of the race, or all of the task's.
         seed: of weights, order and dropout, drawn from the stage and the round.
@@ -77,46 +77,15 @@ class Run:
         return self.family, self.stage, self.number, self.round, self.epochs
 
 
-class Journal:
-    """The runs of one search in one folder.
+class Files:
+    """The files of a search's runs, under their names in its folder.
 
     Args:
-        folder: a path. It is made if it is not there.
-        description: a dict of plain data that says which search it is.
-        warn: a function that is told what was set aside.
-
-    Raises:
-        SearchFolderError: if the folder holds another search, or anything else.
+        folder: a path.
     """
 
-    def __init__(self, folder, description, warn=print):
+    def __init__(self, folder):
         self.folder = Path(folder)
-        self.description = description
-        self.warn = warn
-        check_folder(self.folder, description)
-        (self.folder / RUNS).mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / DESCRIPTION, description)
-        for left_over in self.folder.glob(f"{RUNS}/{PART}*"):
-            left_over.unlink()
-
-    def find(self, wanted):
-        """The finished run of the same key and values as `wanted`, or None if it must be run."""
-        path = self._path(wanted)
-        try:
-            run = Run(**json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError) as error:
-            return self._set_aside(path, f"cannot be read ({error})")
-        if (run.key, run.values) != (wanted.key, wanted.values):
-            return self._set_aside(path, "is not of this search")
-        if run.test is not None and not self.weights(run).exists():
-            return self._set_aside(path, "has lost its weights")
-        return dataclasses.replace(run, curve=tuple(run.curve), epoch_seconds=tuple(run.epoch_seconds))
-
-    def add(self, run):
-        """Writes a finished run."""
-        write_json(self._path(run), dataclasses.asdict(run))
 
     def weights(self, run):
         """Where the weights of a retraining lie."""
@@ -146,11 +115,55 @@ class Journal:
             path.unlink()
 
     def _path(self, run):
-        name = f"{run.number}" if run.stage == "retraining" else f"{run.number}.{run.round}.{run.epochs}"
+        name = f"{run.round}" if run.stage == "retraining" else f"{run.number}.{run.round}.{run.epochs}"
         return self.folder / RUNS / f"{file_name(run.family)}.{run.stage}-{name}.json"
 
     def _state(self, run):
         return self._path(run).with_suffix(STATE)
+
+
+class Journal(Files):
+    """The runs of one search in one folder.
+
+    Args:
+        folder: a path. It is made if it is not there.
+        description: a dict of plain data that says which search it is.
+        warn: a function that is told what was set aside.
+        alone: whether no other process works in the folder: then what a kill left half written is cleared.
+
+    Raises:
+        SearchFolderError: if the folder holds another search, or anything else.
+    """
+
+    def __init__(self, folder, description, warn=print, alone=True):
+        super().__init__(folder)
+        self.description = description
+        self.warn = warn
+        check_folder(self.folder, description)
+        (self.folder / RUNS).mkdir(parents=True, exist_ok=True)
+        if alone:
+            write_json(self.folder / DESCRIPTION, description)
+            for left_over in self.folder.glob(f"{RUNS}/{PART}*"):
+                left_over.unlink()
+
+    def find(self, wanted):
+        """The finished run of the same key and values as `wanted`, or None if it must be run."""
+        path = self._path(wanted)
+        try:
+            run = Run(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            return self._set_aside(path, f"cannot be read ({error})")
+        if (run.key, run.values) != (wanted.key, wanted.values):
+            return self._set_aside(path, "is not of this search")
+        if run.test is not None and not self.weights(run).exists():
+            return self._set_aside(path, "has lost its weights")
+        return dataclasses.replace(run, curve=tuple(run.curve), epoch_seconds=tuple(run.epoch_seconds))
+
+    def add(self, run):
+        """Writes a finished run."""
+        write_json(self._path(run), dataclasses.asdict(run))
 
     def _set_aside(self, path, why):
         aside = path.with_suffix(".unreadable")

@@ -1,25 +1,26 @@
 """The race as a keras-tuner oracle, and the tuner that runs its legs: keras-tuner's own loop, chief and workers.
 
-The oracle keeps no files: what keras-tuner writes in place a kill can break. The journal has every finished leg, and
-the race is a function of them.
+What keras-tuner keeps of trials is one state that a kill cannot break (`tuning.engine`); the race is made from it.
 """
 
 import math
-import tempfile
+import uuid
 
 import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import TrialStatus
 
 from tuning import proposals
+from tuning.engine import SafeOracle, SafeTuner, synchronized
 from tuning.racing import OVER, WAIT, Leg
 
+#: The folder of the state, under a search's own.
+STATE = "race"
 #: What a leg is called among a trial's values.
-LEG = ("tuning/number", "tuning/round", "tuning/epochs")
-IDLE_SECONDS = 0.5
+LEG = ("tuning/number", "tuning/round", "tuning/epochs", "tuning/stage")
 
 
-class FamilyOracle(keras_tuner.Oracle):
+class FamilyOracle(SafeOracle, keras_tuner.Oracle):
     """Shares trials out among families as a race says.
 
     Args:
@@ -28,15 +29,17 @@ class FamilyOracle(keras_tuner.Oracle):
         task: a `tuning.task.Task`.
         proposer: what proposes within a family: see `tuning.proposals.propose`.
         seed: what the proposals are drawn from.
+        **kwargs: `lease` and `attempts` of `tuning.engine.SafeOracle`.
     """
 
-    def __init__(self, race, families, task, proposer, seed):
+    def __init__(self, race, families, task, proposer, seed, **kwargs):
         super().__init__(
             objective=proposals.OBJECTIVE,
             hyperparameters=_space(families),
             seed=seed + 1,
-            # A failure is recorded; it neither comes again nor ends the search.
+            # A failure is recorded; it does not end the search: a race that nobody finishes does.
             max_consecutive_failed_trials=math.inf,
+            **kwargs,
         )
         self.verbose = 0
         self.race = race
@@ -47,25 +50,48 @@ class FamilyOracle(keras_tuner.Oracle):
 
     def populate_space(self, trial_id):
         leg = self.race.next()
+        if leg == OVER and not self.race.finalists():
+            self.failure = f"No family came to the end of a run. The last failure: {self._last_failure()}"
         if leg in (OVER, WAIT):
             return {"status": TrialStatus.STOPPED if leg == OVER else TrialStatus.IDLE}
         self.race.start(leg)
-        values = {**self._propose(leg), **dict(zip(LEG, (leg.number, leg.round, leg.epochs), strict=True))}
-        return {"status": TrialStatus.RUNNING, "values": values}
+        return {"status": TrialStatus.RUNNING, "values": {**self._propose(leg), **write(leg)}}
 
-    @keras_tuner.synchronized
+    @synchronized
     def end_trial(self, trial):
         super().end_trial(trial)
-        ended = self.trials[trial.trial_id]
-        if ended.status in (TrialStatus.COMPLETED, TrialStatus.FAILED):
-            leg, _ = read(ended.hyperparameters.values)
-            self.race.end(leg, ended.score if ended.status == TrialStatus.COMPLETED else None)
+        self._tell(self.trials[trial.trial_id])
 
-    def save(self):
-        pass
+    @synchronized
+    def begin_again(self):
+        """Gives back what was running when the search was interrupted, if all of it ran here."""
+        for tuner_id in list(self.ongoing_trials):
+            self._give_back(tuner_id, "the search was interrupted")
 
-    def _save_trial(self, trial):
-        pass
+    def is_over(self):
+        return self.failure is not None or self.race.next() == OVER
+
+    def set_state(self, state):
+        super().set_state(state)
+        for trial_id in self.start_order:
+            trial = self.trials[trial_id]
+            leg, values = read(trial.hyperparameters.values)
+            self.proposed[leg.family, leg.number] = values
+            self.race.start(leg)
+            self._tell(trial)
+
+    def _give_back(self, tuner_id, why):
+        trial = self.ongoing_trials[tuner_id]
+        super()._give_back(tuner_id, why)
+        self._tell(trial)
+
+    def _tell(self, trial):
+        """Tells the race of a trial that has ended."""
+        leg, _ = read(trial.hyperparameters.values)
+        if trial.status == TrialStatus.COMPLETED:
+            self.race.end(leg, trial.score)
+        elif trial.status == TrialStatus.FAILED:
+            self.race.end(leg, None)
 
     def _propose(self, leg):
         """The leg's values: proposed once for a configuration."""
@@ -74,24 +100,31 @@ class FamilyOracle(keras_tuner.Oracle):
             scored = [
                 (self.proposed[leg.family, number], score)
                 for number, score in self.race.best_by_number(leg.family).items()
-                if (leg.family, number) in self.proposed
             ]
-            family = self.families[leg.family]
-            self.proposed[key] = proposals.propose(self.proposer, family, self.task, self.seed - 1, leg.number, scored)
+            family, seed = self.families[leg.family], self.seed - 1
+            self.proposed[key] = proposals.propose(self.proposer, family, self.task, seed, leg.number, scored)
         return self.proposed[key]
 
+    def _last_failure(self):
+        messages = [trial.message for trial in self.trials.values() if trial.message]
+        return messages[-1].strip().splitlines()[-1][:500] if messages else "none was told"
 
-class FamilyTuner(base_tuner.BaseTuner):
+
+class FamilyTuner(SafeTuner, base_tuner.BaseTuner):
     """Runs the legs of a race.
 
     Args:
         run: a function from a `Leg` and its values to a `tuning.journal.Run`, which may be an old one.
         oracle: a `FamilyOracle`.
+        directory: where the state is kept.
+        name: what tells the tuners of one process apart; None for the only one.
     """
 
-    def __init__(self, run, oracle, **kwargs):
-        super().__init__(oracle=oracle, **kwargs)
+    def __init__(self, run, oracle, directory, name=None):
+        super().__init__(oracle=oracle, directory=directory, project_name=STATE)
         self.run = run
+        if name is not None:
+            self.identity = f"{name}@{uuid.uuid4().hex}"
 
     def run_trial(self, trial):
         run = self.run(*read(trial.hyperparameters.values))
@@ -99,17 +132,10 @@ class FamilyTuner(base_tuner.BaseTuner):
             raise keras_tuner.errors.FailedTrialError(run.failure)
         return {proposals.OBJECTIVE.name: run.valid}
 
-    def save(self):
-        pass
 
-
-def _space(families):
-    """What keras-tuner knows of the space: who takes part. Of names that stand in several scopes, such as
-    `learning_rate`, it would forget the values; `tuning.proposals` declares a family's on their own.
-    """
-    hp = keras_tuner.HyperParameters()
-    hp.Choice("mixer", [family.name for family in families])
-    return hp
+def write(leg):
+    """A leg as values of a trial."""
+    return dict(zip(LEG, (leg.number, leg.round, leg.epochs, leg.stage), strict=True))
 
 
 def read(values):
@@ -118,7 +144,12 @@ def read(values):
     return leg, {name: value for name, value in values.items() if name not in LEG}
 
 
-def search(oracle, run):
-    """Runs a race to its end. `run`: see `FamilyTuner`."""
-    with tempfile.TemporaryDirectory() as directory:
-        FamilyTuner(run, oracle, directory=directory, project_name="search").search()
+def _space(families):
+    """What keras-tuner knows of the space: who takes part.
+
+    Of names that stand in several scopes, such as `learning_rate`, it would forget the values; `tuning.proposals`
+    declares a family's on their own.
+    """
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("mixer", [family.name for family in families])
+    return hp

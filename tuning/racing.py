@@ -13,6 +13,7 @@ one on a new seed. So whoever goes to the end was compared on equal terms, and c
    differences from the leader, round by round, lies below zero.
 4. The race ends when the budget is spent, or when nothing is open: when every kind's leader was seen on two seeds or
    more and the best of them is ahead beyond doubt.
+5. Then the finalists are retrained: champions of the best two of each kind, and of the controls, on fresh seeds.
 
 Controls run the first round only: they are there to be beaten.
 """
@@ -26,6 +27,7 @@ from tuning.decide import CONFIDENCE, spread
 #: What `Race.next` answers when the race is over, and when others must end first.
 OVER, WAIT = "over", "wait"
 RUNNING = "running"
+TRIAL, RETRAINING = "trial", "retraining"
 #: Of those that meet at a rung one in so many goes on.
 THIRD = 3
 #: How many of a kind are retrained on fresh seeds.
@@ -41,12 +43,14 @@ class Rules:
         openers: configurations in a family's first round, at least 1.
         budget: epochs that may be spent in all. The fair start is made whatever it costs.
         solved: a score beyond which there is nothing to learn; None if there is no such score.
+        seeds: fresh seeds on which each finalist is retrained.
     """
 
     rungs: tuple
     openers: int
     budget: int
     solved: float | None = None
+    seeds: int = 0
 
     @property
     def whole(self):
@@ -63,12 +67,14 @@ class Leg:
         number: which of its configurations, from 0.
         round: which seed, from 0.
         epochs: the rung. It goes on from the rung before, if there is one.
+        stage: `TRIAL` or `RETRAINING`; rounds of the one have other seeds than those of the other.
     """
 
     family: str
     number: int
     round: int
     epochs: int
+    stage: str = TRIAL
 
 
 class Race:
@@ -83,19 +89,20 @@ class Race:
         self.kinds = dict(kinds)
         self.rules = rules
         self.scores = {}
+        self.finals = {}
 
     def start(self, leg):
         """A leg is being run."""
-        self.scores[leg] = RUNNING
+        self._of_stage(leg)[leg] = RUNNING
 
     def end(self, leg, score):
         """A leg was run to its score; None if it failed."""
-        self.scores[leg] = score
+        self._of_stage(leg)[leg] = score
 
     def forget(self, leg):
         """A leg that was started will not end: it may be run again."""
-        if self.scores.get(leg) is RUNNING:
-            del self.scores[leg]
+        if self._of_stage(leg).get(leg) is RUNNING:
+            del self._of_stage(leg)[leg]
 
     def next(self):
         """The `Leg` to run next, `WAIT` while others must end first, `OVER` when the race is over."""
@@ -105,7 +112,22 @@ class Race:
                 return leg
         if RUNNING in openings:
             return WAIT
-        return self._next_of_race()
+        leg = self._next_of_race()
+        if leg != OVER:
+            return leg
+        return WAIT if RUNNING in self.scores.values() else self._next_of_finals()
+
+    def _next_of_finals(self):
+        for family in self.finalists():
+            number, _ = self.champion(family)
+            for round in range(self.rules.seeds):
+                leg = Leg(family, number, round, self.rules.whole, RETRAINING)
+                if leg not in self.finals:
+                    return leg
+        return WAIT if RUNNING in self.finals.values() else OVER
+
+    def _of_stage(self, leg):
+        return self.scores if leg.stage == TRIAL else self.finals
 
     def rounds(self, family):
         """The scores of a family's whole runs by round; None for a round that brought none."""

@@ -1,25 +1,28 @@
-"""The runs of one search, one after another: each is done once, whatever happens in between."""
+"""The runs of one search: each is done once, whatever happens in between."""
 
+import contextlib
 import dataclasses
 import gc
 import math
-import time
+import os
+import threading
+from concurrent import futures
 
 import keras
-import numpy as np
 
-from tuning import oracle, spaces
-from tuning.journal import Run, write_whole
+from tuning import isolation, oracle, runner
+from tuning.engine import SearchFailed
+from tuning.journal import Run
 from tuning.progress import Event
-from tuning.racing import FINALISTS, Race, Rules
+from tuning.racing import FINALISTS, RETRAINING, TRIAL, Race, Rules
 from tuning.result import FamilyResult
 from tuning.seeds import derive
-from tuning.training import Paused, Recipe, Workbench, latency, score
 
-TRIAL, RETRAINING = "trial", "retraining"
 #: The first rung is so much of a whole run.
 FIRST_RUNG = 1 / 4
 OPENERS = 3
+#: What processes of their own print, tracebacks among it.
+LOG = "workers.log"
 
 
 class Session:
@@ -27,129 +30,119 @@ class Session:
 
     Args:
         task: a `tuning.task.Task`.
-        data: its `tuning.task.Data`.
         journal: a `tuning.journal.Journal`.
-        budget: a `tuning.budget.Budget`.
+        run: what does the runs: the `do` of a `tuning.runner.Runner`, in this process.
         seed: the master seed.
         families: the `tuning.families.Family` that take part.
         proposer: what proposes within a family: see `tuning.proposals.propose`.
         progress: what is told of each run, such as `tuning.progress.Silent`.
+        **kwargs: `lease` and `attempts` of `tuning.engine.SafeOracle`.
     """
 
-    def __init__(self, task, data, journal, budget, seed, families, proposer, progress):
+    def __init__(self, task, journal, run, seed, families, proposer, progress, **kwargs):
         self.task = task
-        self.data = data
         self.journal = journal
-        self.budget = budget
+        self.run = run
         self.seed = seed
         self.families = {family.name: family for family in families}
         self.race = Race({family.name: family.kind for family in families}, rules(task, len(families)))
-        self.oracle = oracle.FamilyOracle(self.race, families, task, proposer, derive(seed, "proposals"))
+        self.oracle = oracle.FamilyOracle(self.race, families, task, proposer, derive(seed, "proposals"), **kwargs)
         self.progress = progress
-        self.bench = Workbench(task, data)
-        self.runs = []
+        self.runs = {}
+        self.lock = threading.Lock()
 
-    def run(self):
-        """The race, then its finalists on fresh seeds.
-
-        Returns:
-            A tuple with a `tuning.result.FamilyResult` for each family.
-        """
-        oracle.search(self.oracle, self._run_leg)
-        finalists = self.race.finalists()
-        for name in finalists:
-            for number in range(self.task.seeds):
-                self._do(self._blank(name, RETRAINING, number, number, self.task.epochs, self._champion_values(name)))
-        self.bench.close()
+    def here(self):
+        """Runs the race and its finals in this process, one run after another."""
+        tuner = self._tuner(self.run)
+        self.oracle.begin_again()
+        _search(tuner)
         # Over many searches the memory of their graphs would grow.
         keras.utils.clear_session(free_memory=True)
         gc.collect()
+        return self.collect()
+
+    def aside(self, workers, limits, width):
+        """Runs the race and its finals in so many processes of their own.
+
+        Args:
+            workers: how many, at least 1.
+            limits: an `isolation.Limits` for each run.
+            width: the one width of all models; None for equal parameters.
+        """
+        log, cores = self.journal.folder / LOG, _share_of_cores(workers)
+        hands = [Hand(self.journal.folder, width, limits, log, cores) for _ in range(workers)]
+        tuners = [self._tuner(hand, f"worker{number}") for number, hand in enumerate(hands)]
+        self.oracle.begin_again()
+        with futures.ThreadPoolExecutor(workers) as pool:
+            try:
+                for done in [pool.submit(_search, tuner) for tuner in tuners]:
+                    done.result()
+            finally:
+                for hand in hands:
+                    hand.close()
+        return self.collect()
+
+    def apart(self):
+        """Runs as keras-tuner's chief or worker, as its variables of the environment say."""
+        _search(self._tuner(self.run))
+        return self.collect()
+
+    def _tuner(self, run, name=None):
+        def run_leg(leg, values):
+            return self._do(self._blank(leg, values), run)
+
+        return oracle.FamilyTuner(run_leg, self.oracle, self.journal.folder, name)
+
+    def collect(self):
+        """A tuple with a `tuning.result.FamilyResult` for each family."""
         return tuple(self._collect(family) for family in self.families.values())
 
-    def _run_leg(self, leg, values):
-        run = self._do(self._blank(leg.family, TRIAL, leg.number, leg.round, leg.epochs, values))
-        if leg.epochs == self.race.rules.whole or run.solved:
-            self.journal.drop_states(leg.family, leg.round)
-        return run
-
-    def _blank(self, family, stage, number, round, epochs, values):
+    def _blank(self, leg, values):
         # The seed is the same for all families, so that scores are paired; never the same for trials and retrainings.
-        return Run(family, stage, number, round, epochs, derive(self.seed, stage, round), values)
+        seed = derive(self.seed, leg.stage, leg.round)
+        return Run(leg.family, leg.stage, leg.number, leg.round, leg.epochs, seed, values)
 
-    def _champion_values(self, name):
-        number, _ = self.race.champion(name)
-        return next(run.values for run in self.runs if (run.family, run.stage, run.number) == (name, TRIAL, number))
-
-    def _do(self, blank):
+    def _do(self, blank, run):
         """The run from the journal, or done now and written there."""
         self._tell(blank)
-        run = self.journal.find(blank)
-        if run is None:
-            run = self._attempt(blank)
-            self.journal.add(run)
-        self.runs.append(run)
-        self._tell(blank, run.failure or f"{run.valid:.3f}")
-        return run
+        done = self.journal.find(blank)
+        if done is None:
+            done = run(blank, self._before(blank))
+            self.journal.add(done)
+        if done.stage == TRIAL and (done.epochs == self.task.epochs or done.solved):
+            self.journal.drop_states(done.family, done.round)
+        with self.lock:
+            self.runs[done.key] = done
+        self._tell(blank, done.failure or f"{done.valid:.3f}")
+        return done
 
-    def _attempt(self, run):
-        """The run with its scores, or with the cause why there are none."""
-        start = time.perf_counter()
-        try:
-            run = self._train(run)
-        except Exception as error:
-            # Whatever it is, it is this trial's: the others go on.
-            cause = " ".join(f"{type(error).__name__}: {error}".split())
-            run = dataclasses.replace(run, failure=cause[:500])
-        return dataclasses.replace(run, wall=time.perf_counter() - start)
-
-    def _train(self, run):
-        mixer = spaces.realise(self.families[run.family], run.values)
-        width, parameters = self.budget.solve(mixer)
-        made = Recipe(mixer, width, run.values["dropout"], run.values["learning_rate"], run.seed)
-        trained = self.bench.train(made, run.epochs, self._paused(run))
-        run = dataclasses.replace(
-            run,
-            mixer=mixer,
-            width=width,
-            parameters=parameters,
-            valid=trained.curve[-1],
-            curve=trained.curve,
-            seconds=trained.seconds,
-            epoch_seconds=trained.epoch_seconds,
-            solved=trained.solved,
-        )
-        if run.stage == RETRAINING:
-            return self._judge(trained.model, run)
-        if run.epochs < self.task.epochs and not run.solved:
-            self.journal.keep_state(run, trained.state)
-        return run
-
-    def _paused(self, run):
-        """Where the run's configuration stopped at the rung before; None to begin."""
-        before = [
-            other
-            for other in self.runs
-            if (*other.key[:4], other.seed) == (*run.key[:4], run.seed) and other.epochs < run.epochs
-        ]
-        for other in sorted(before, key=lambda other: -other.epochs):
-            state = self.journal.state(other)
-            if state is not None:
-                return Paused(other.curve, other.epoch_seconds, state)
-        return None
-
-    def _judge(self, model, run):
-        """A retraining's test score and latency; its weights are kept."""
-        with write_whole(self.journal.weights(run)) as part, open(part, "wb") as file:
-            np.savez(file, *model.get_weights())
-        test = score(model, self.data.test, self.task.measure)
-        return dataclasses.replace(run, test=test, latency=latency(model, self.data.test))
+    def _before(self, blank):
+        """The same configuration's runs up to lower rungs, on the same seed."""
+        if blank.stage == RETRAINING:
+            return []
+        lower = [dataclasses.replace(blank, epochs=rung) for rung in self.race.rules.rungs if rung < blank.epochs]
+        return [run for run in map(self.journal.find, lower) if run is not None]
 
     def _collect(self, family):
         runs = {
-            stage: tuple(run for run in self.runs if (run.family, run.stage) == (family.name, stage))
+            stage: tuple(run for run in self._in_order() if (run.family, run.stage) == (family.name, stage))
             for stage in (TRIAL, RETRAINING)
         }
         return FamilyResult(family.name, family.kind, runs[TRIAL], runs[RETRAINING], self._fate(family.name))
+
+    def _in_order(self):
+        """The runs, as the oracle gave them out, whoever did them."""
+        found = []
+        for trial_id in self.oracle.start_order:
+            trial = self.oracle.trials[trial_id]
+            leg, values = oracle.read(trial.hyperparameters.values)
+            blank = self._blank(leg, values)
+            found.append(self.runs.get(blank.key) or self.journal.find(blank) or self._lost(blank, trial))
+        return found
+
+    def _lost(self, blank, trial):
+        """A run that never ended, with what is known of its end."""
+        return dataclasses.replace(blank, failure=trial.message or "it did not end")
 
     def _fate(self, name):
         """What became of a family that was not retrained, in words; empty for the others."""
@@ -163,14 +156,17 @@ class Session:
         return "not retrained: others of its kind did better in validation"
 
     def _tell(self, run, outcome=None):
-        scores = [(other.valid, other.family) for other in self.runs if other.valid is not None]
-        retraining = [other for other in self.runs if other.stage == RETRAINING]
+        with self.lock:
+            runs = list(self.runs.values())
+        whole, seeds = self.task.epochs, self.task.seeds
+        retraining = sum(other.stage == RETRAINING for other in runs)
         coming = len(self.race.finalists()) if run.stage == RETRAINING else self._most_finalists()
         spent = self.race.spent() if run.stage == TRIAL else self.race.rules.budget
-        done = spent + len(retraining) * self.task.epochs
-        total = max(self.race.rules.budget, spent) + coming * self.task.seeds * self.task.epochs
-        wall = math.fsum(other.wall for other in self.runs)
+        done = spent + retraining * whole
+        total = max(self.race.rules.budget, spent) + coming * seeds * whole
+        wall = math.fsum(other.wall for other in runs)
         left = (total - done) * wall / done if wall else None
+        scores = [(other.valid, other.family) for other in runs if other.valid is not None]
         best = max(scores, default=None, key=lambda pair: pair[0])
         self.progress.update(Event(done, total, run.family, _describe(run, self.task), best, left, outcome))
 
@@ -180,15 +176,65 @@ class Session:
         return real + kinds.count("control")
 
 
+class Hand:
+    """Does runs in a process of its own, as a function.
+
+    Args:
+        folder: a search's, where `tuning.runner.hand_over` left the task.
+        width: the one width of all models; None for equal parameters.
+        limits, log, environment: see `isolation.Worker`.
+    """
+
+    def __init__(self, folder, width, limits, log, environment):
+        self.place = str(folder), width
+        self.worker = isolation.Worker("tuning.runner:run_here", limits, log, environment)
+        self.closed = False
+
+    def __call__(self, wanted, before):
+        plain = [dataclasses.asdict(one) for one in (wanted, *before)]
+        try:
+            outcome = self.worker.run(*self.place, plain[0], plain[1:])
+        except Exception:
+            self._stop()
+            raise
+        self._stop()
+        if outcome.failure is not None:
+            return dataclasses.replace(wanted, failure=outcome.failure)
+        return runner.load(outcome.answer)
+
+    def close(self):
+        """Ends the process, at once."""
+        self.closed = True
+        self.worker.close()
+
+    def _stop(self):
+        """What is ended from outside was interrupted; it did not fail."""
+        if self.closed:
+            raise KeyboardInterrupt
+
+
+def _search(tuner):
+    # That nobody came to the end is a result too, and the report says why.
+    with contextlib.suppress(SearchFailed):
+        tuner.search()
+
+
 def rules(task, families):
     """The `Rules` of a task's race: on average so many whole runs for each family as the task has trials."""
     first = max(1, math.floor(task.epochs * FIRST_RUNG))
     rungs = (first, task.epochs) if first < task.epochs else (task.epochs,)
     openers = OPENERS if task.trials > 1 and len(rungs) > 1 else 1
-    return Rules(rungs, openers, task.trials * families * task.epochs, task.solved)
+    return Rules(rungs, openers, task.trials * families * task.epochs, task.solved, task.seeds)
+
+
+def _share_of_cores(workers):
+    """So that processes beside each other do not fight for cores: variables for each."""
+    cores = str(max(1, (os.cpu_count() or 1) // workers))
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    return {name: cores for name in names if name not in os.environ}
 
 
 def _describe(run, task):
     if run.stage == RETRAINING:
-        return f"retraining {run.number + 1} of {task.seeds}"
+        return f"retraining {run.round + 1} of {task.seeds}"
     return f"trial {run.number + 1}, seed {run.round + 1}, epoch {run.epochs} of {task.epochs}"

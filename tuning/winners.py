@@ -32,7 +32,7 @@ def save(task, data, journal, found, candidates):
         if best is not None:
             models[kind] = f"{MODELS}/{kind}"
             # Of its seeds the one with the best validation score: the test has no say.
-            run = max(by_name[best.name].retrainings, key=lambda run: (run.valid, -run.number))
+            run = max(by_name[best.name].retrainings, key=lambda run: (run.valid, -run.round))
             _save_model(task, data, journal, run, by_name[best.name])
     return models
 

@@ -55,7 +55,7 @@ def test_the_best_of_each_kind_loads_and_scores_as_reported(found, out):
     test = DIGITS.data(0).test
     for kind, folder in found.models.items():
         (family,) = (family for family in found.families if family.kind == kind)
-        best = max(family.retrainings, key=lambda run: (run.valid, -run.number))
+        best = max(family.retrainings, key=lambda run: (run.valid, -run.round))
         model = zoo.load(out / folder)
         assert np.mean(model.predict(test.x, verbose=0).argmax(-1) == test.y) == pytest.approx(best.test)
 

@@ -1,0 +1,132 @@
+"""Runs done one by one, wherever: in the process of the search, or in another that shares its folder."""
+
+import dataclasses
+import functools
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tuning import families, recreate, spaces
+from tuning.budget import Budget
+from tuning.isolation import cause
+from tuning.journal import Files, Run, write_json, write_whole
+from tuning.racing import RETRAINING
+from tuning.training import Paused, Recipe, Workbench, latency, score
+
+#: What another process makes the task from, in a search's folder.
+TASK, DATA = "task.json", "data.npz"
+
+
+class Runner:
+    """Does the runs of one task.
+
+    Args:
+        task: a `tuning.task.Task`.
+        data: its `tuning.task.Data`.
+        files: a `tuning.journal.Files`, for weights and states of paused runs.
+        budget: a `tuning.budget.Budget`.
+        chosen: the `tuning.families.Family` that take part.
+    """
+
+    def __init__(self, task, data, files, budget, chosen):
+        self.task = task
+        self.data = data
+        self.files = files
+        self.budget = budget
+        self.families = {family.name: family for family in chosen}
+        self.bench = Workbench(task, data)
+
+    def do(self, run, before=()):
+        """A run with its scores, or with the cause why there are none.
+
+        Args:
+            run: a `Run` that says what is to be done.
+            before: the same configuration's runs up to lower rungs, on the same seed.
+        """
+        start = time.perf_counter()
+        try:
+            run = self._train(run, before)
+        except Exception as error:
+            # Whatever it is, it is this trial's: the others go on.
+            run = dataclasses.replace(run, failure=cause(error))
+        return dataclasses.replace(run, wall=time.perf_counter() - start)
+
+    def _train(self, run, before):
+        mixer = spaces.realise(self.families[run.family], run.values)
+        width, parameters = self.budget.solve(mixer)
+        made = Recipe(mixer, width, run.values["dropout"], run.values["learning_rate"], run.seed)
+        trained = self.bench.train(made, run.epochs, self._paused(before))
+        run = dataclasses.replace(
+            run,
+            mixer=mixer,
+            width=width,
+            parameters=parameters,
+            valid=trained.curve[-1],
+            curve=trained.curve,
+            seconds=trained.seconds,
+            epoch_seconds=trained.epoch_seconds,
+            solved=trained.solved,
+        )
+        if run.stage == RETRAINING:
+            return self._judge(trained.model, run)
+        if run.epochs < self.task.epochs and not run.solved:
+            self.files.keep_state(run, trained.state)
+        return run
+
+    def _paused(self, before):
+        """Where a configuration stopped at the highest rung whose state is there; None to begin."""
+        for run in sorted(before, key=lambda run: -run.epochs):
+            state = self.files.state(run)
+            if state is not None:
+                return Paused(run.curve, run.epoch_seconds, state)
+        return None
+
+    def _judge(self, model, run):
+        """A retraining's test score and latency; its weights are kept."""
+        with write_whole(self.files.weights(run)) as part, open(part, "wb") as file:
+            np.savez(file, *model.get_weights())
+        test = score(model, self.data.test, self.task.measure)
+        return dataclasses.replace(run, test=test, latency=latency(model, self.data.test))
+
+
+def hand_over(task, data, folder):
+    """Writes what other processes make a task from.
+
+    Raises:
+        ValueError: if they could not: see `tuning.recreate.describe`.
+    """
+    description = recreate.describe(task)
+    recreate.save_arrays(data, folder / DATA)
+    write_json(folder / TASK, description)
+
+
+def run_here(folder, width, wanted, before):
+    """Does one run in a process of its own, which keeps what it made for the next one.
+
+    Args:
+        folder: a search's, after `hand_over`.
+        width: the one width of all models; None for equal parameters.
+        wanted: what is to be done, a `Run` as plain data.
+        before: such runs that it may go on from.
+
+    Returns:
+        The `Run` as plain data.
+    """
+    done = _runner(folder, width).do(load(wanted), [load(run) for run in before])
+    return dataclasses.asdict(done)
+
+
+@functools.cache
+def _runner(folder, width):
+    folder = Path(folder)
+    task = recreate.make(json.loads((folder / TASK).read_text(encoding="utf-8")))
+    data = recreate.load_arrays(folder / DATA)
+    budget = Budget(task.model, task.parameters, width)
+    return Runner(task, data, Files(folder), budget, families.make_all(task.mixers))
+
+
+def load(content):
+    """The `Run` in plain data."""
+    return Run(**{**content, "curve": tuple(content["curve"]), "epoch_seconds": tuple(content["epoch_seconds"])})
