@@ -50,6 +50,7 @@ class Session:
         self.progress = progress
         self.runs = {}
         self.lock = threading.Lock()
+        self.at_once = 1
 
     def here(self):
         """Runs the race and its finals in this process, one run after another."""
@@ -69,6 +70,7 @@ class Session:
             limits: an `isolation.Limits` for each run.
             width: the one width of all models; None for equal parameters.
         """
+        self.at_once = workers
         log, cores = self.journal.folder / LOG, _share_of_cores(workers)
         hands = [Hand(self.journal.folder, width, limits, log, cores) for _ in range(workers)]
         tuners = [self._tuner(hand, f"worker{number}") for number, hand in enumerate(hands)]
@@ -165,7 +167,7 @@ class Session:
         done = spent + retraining * whole
         total = max(self.race.rules.budget, spent) + coming * seeds * whole
         wall = math.fsum(other.wall for other in runs)
-        left = (total - done) * wall / done if wall else None
+        left = (total - done) * wall / done / self.at_once if wall else None
         scores = [(other.valid, other.family) for other in runs if other.valid is not None]
         best = max(scores, default=None, key=lambda pair: pair[0])
         self.progress.update(Event(done, total, run.family, _describe(run, self.task), best, left, outcome))
