@@ -232,9 +232,7 @@ def test_over_the_limit_in_every_family_the_search_ends_and_says_why(tmp_path):
         raise ValueError(f"no {trial.hyperparameters.values['mixer']} here")
 
     tuner = make_tuner("safe", tmp_path, work, hyperparameters=space(), max_trials=17, family="mixer")
-    with pytest.raises(
-        SearchFailed, match=r"3 trials in a row failed in each family of mixer\. .*ValueError: no \w+ h"
-    ):
+    with pytest.raises(SearchFailed, match=r"failed in each family of mixer\. .*ValueError: no \w+ here"):
         tuner.search()
     assert 6 <= len(tuner.oracle.trials) < 17
 
