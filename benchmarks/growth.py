@@ -34,12 +34,13 @@ def trial(number, epochs, clear):
         DATA.append(task.data(0))
     mixer = {"mixer": MIXERS[number % len(MIXERS)]}
     bench = Workbench(task, DATA[0])
-    trained = bench.train(Recipe(mixer, 32, 0.1, 1e-3 * (1 + number), number))
+    # The curve only: the model must not outlive its workbench.
+    curve = bench.train(Recipe(mixer, 32, 0.1, 1e-3 * (1 + number), number)).curve
     bench.close()
     if clear:
         keras.utils.clear_session(free_memory=True)
         gc.collect()
-    return {"pid": os.getpid(), "resident": isolation.resident(os.getpid()), "score": trained.curve[-1]}
+    return {"pid": os.getpid(), "resident": isolation.resident(os.getpid()), "score": curve[-1]}
 
 
 DATA = []

@@ -80,7 +80,7 @@ class SafeOracle:
         self.failure = None
         self._starts = collections.Counter()
         self._seen = {}
-        self._writing = True
+        self._write = _OneWrite(self)
 
     # Giving trials out
 
@@ -95,7 +95,7 @@ class SafeOracle:
             return self._stop(tuner_id)
         # What was asked for before and never arrived: the chief may have died in between.
         known = tuner_id in self.ongoing_trials
-        with self._one_write():
+        with self._write:
             trial = super().create_trial(tuner_id)
             if trial.status == Status.RUNNING and not known:
                 self._starts[trial.trial_id] += 1
@@ -111,17 +111,18 @@ class SafeOracle:
         for tuner_id, ongoing in self.ongoing_trials.items():
             if ongoing is trial:
                 self._seen[tuner_id] = self.clock()
-        if not metrics or not self._is_ongoing(trial_id):
-            return trial
-        return super().update_trial(trial_id, metrics, step=step)
+        if metrics and self._is_ongoing(trial_id):
+            super().update_trial(trial_id, metrics, step=step)
+            self.save()
+        return trial
 
     @synchronized
     def end_trial(self, trial):
         """Takes the end of a trial, the first time it ends."""
-        if not self._is_ongoing(trial.trial_id):
+        if not self._is_ongoing(trial.trial_id) or not self._is_measured(trial):
             return
         trial.hyperparameters = _active(trial.hyperparameters)
-        with self._one_write():
+        with self._write:
             super().end_trial(trial)
             # Once more, now that it is no longer among those that run.
             self.save()
@@ -183,6 +184,24 @@ class SafeOracle:
     def _is_ongoing(self, trial_id):
         return any(trial.trial_id == trial_id for trial in self.ongoing_trials.values())
 
+    def _is_measured(self, trial):
+        """Whether a trial has what it needs to be complete; not, if it was given to another in between."""
+        if trial.status != Status.COMPLETED:
+            return True
+        try:
+            self._check_objective_found(self.trials[trial.trial_id].metrics.metrics)
+        except ValueError:
+            return False
+        return True
+
+    def _record_values(self, trial):
+        # keras-tuner would drop a value whose name stands in two scopes, and draw a missing one from no seed.
+        new, old = self._compute_values_hash(_active(trial.hyperparameters).values), self._id_to_hash[trial.trial_id]
+        if new != old:
+            self._tried_so_far.discard(old)
+        self._tried_so_far.add(new)
+        self._id_to_hash[trial.trial_id] = new
+
     def _check_consecutive_failures(self):
         """Instead of raising in whatever process happens to call: says why, and all are told."""
         in_a_row, last = collections.Counter(), None
@@ -192,7 +211,7 @@ class SafeOracle:
             in_a_row[name] = in_a_row[name] + 1 if failed else 0
             last = trial if failed else last
         limit = self.max_consecutive_failed_trials
-        if all(in_a_row[name] >= limit for name in self._families()):
+        if limit is not None and all(in_a_row[name] >= limit for name in self._families()):
             where = f" in each family of {self.family}" if self.family else ""
             self.failure = f"{limit} trials in a row failed{where}. The last one: {_last_line(last.message)}"
 
@@ -226,7 +245,7 @@ class SafeOracle:
             value.set_state((kind, np.array(keys, "uint32"), *rest))
 
     def save(self):
-        if self._writing:
+        if not self._write.put_off():
             state.write(self._get_oracle_fname(), self.get_state())
 
     def reload(self):
@@ -240,9 +259,6 @@ class SafeOracle:
     def _save_trial(self, trial):
         """Trials are part of the one state, so that both always agree."""
 
-    def _one_write(self):
-        return _OneWrite(self)
-
     def _random_states(self):
         return {name: value for name, value in vars(self).items() if isinstance(value, np.random.RandomState)}
 
@@ -252,13 +268,20 @@ class _OneWrite:
 
     def __init__(self, oracle):
         self.oracle = oracle
+        self.inside = False
+        self.waiting = False
+
+    def put_off(self):
+        """Whether saving waits for the end."""
+        self.waiting = self.inside
+        return self.inside
 
     def __enter__(self):
-        self.oracle._writing = False
+        self.inside, self.waiting = True, False
 
     def __exit__(self, kind, *rest):
-        self.oracle._writing = True
-        if kind is None:
+        self.inside = False
+        if kind is None and self.waiting:
             self.oracle.save()
 
 
@@ -291,6 +314,8 @@ class SafeTuner:
         Raises:
             SearchFailed: if the search cannot go on, in every process that takes part.
         """
+        if "verbose" in fit_kwargs and not self._is_worker():
+            self.oracle.verbose = fit_kwargs["verbose"]
         if _is_chief():
             from tuning import chief
 
