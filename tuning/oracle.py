@@ -3,7 +3,6 @@
 What keras-tuner keeps of trials is one state that a kill cannot break (`tuning.engine`); the race is made from it.
 """
 
-import math
 import uuid
 
 import keras_tuner
@@ -38,7 +37,7 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
             hyperparameters=_space(families),
             seed=seed + 1,
             # A failure is recorded; it does not end the search: a race that nobody finishes does.
-            max_consecutive_failed_trials=math.inf,
+            max_consecutive_failed_trials=None,
             **kwargs,
         )
         self.verbose = 0
