@@ -87,7 +87,7 @@ def describe(task, data, seed, width):
     plain = {
         field.name: getattr(task, field.name)
         for field in dataclasses.fields(task)
-        if field.name not in ("data", "model", "description", "answer", "needs")
+        if field.name not in ("data", "model", "description", "answer", "needs", "truth")
     }
     model = f"{task.model.__module__}.{task.model.__qualname__}"
     search = {"task": plain.pop("name"), **plain, "model": model, "data": data.checksum(), "seed": seed, "width": width}

@@ -15,7 +15,7 @@ class Weighed:
         choice: the name of the family with the largest sum; None if there was nothing to weigh.
         kind: its kind; None too.
         weights: by factor.
-        shares: by family, then by factor: its number as a share of the best's, 1 for the best; None where it is missing.
+        shares: by family, then by factor: a share of the best number, 1 for the best; None if missing.
         sums: by family, the largest first: its shares by their weights.
         notes: what else should be known, in words.
     """
