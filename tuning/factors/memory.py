@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from tuning.factors import CannotMeasure
+from tuning.factors.resources import accelerators
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -21,14 +22,12 @@ def peak_of(function):
         CannotMeasure: if nobody counts.
     """
     gc.collect()
-    return _on_device(function) if _counts_device() else _in_process(function)
-
-
-def _counts_device():
-    return keras.backend.backend() != "jax" and any("gpu" in name for name in keras.distribution.list_devices("gpu"))
+    return _on_device(function) if accelerators() else _in_process(function)
 
 
 def _on_device(function):
+    if keras.backend.backend() == "jax":
+        raise CannotMeasure("jax does not count anew how much of a device's memory was taken at most")
     if keras.backend.backend() == "torch":
         import torch
 
@@ -47,8 +46,6 @@ def _on_device(function):
 def _in_process(function):
     if not RESET.exists():
         raise CannotMeasure("this system does not count how much memory a process took at most")
-    if keras.backend.backend() == "jax" and keras.distribution.list_devices("gpu"):
-        raise CannotMeasure("jax does not count how much of the device's memory a step took at most")
     _give_back()
     try:
         # What the kernel's manual calls it: the highest mark is set back to what is taken now.

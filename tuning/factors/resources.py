@@ -26,8 +26,17 @@ def _answering(data, model, run):
 
 def device():
     """What this runs on, for people."""
-    accelerators = keras.distribution.list_devices("gpu") or keras.distribution.list_devices("tpu")
-    return f"{', '.join(accelerators)} of {_processor()}" if accelerators else _processor()
+    found = accelerators()
+    return f"{', '.join(found)} beside {_processor()}" if found else _processor()
+
+
+def accelerators():
+    """The names of the devices that a backend computes on, other than the processor."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return keras.distribution.list_devices("gpu") or keras.distribution.list_devices("tpu")
 
 
 def _processor():
