@@ -27,27 +27,35 @@ class Budget:
         kind: of what `amount` is: "parameters", "flops" (see `tuning.flops`, of a training step and example) or "time"
             (seconds of a training step).
         cost: a function from a model to what it costs; None to count parameters.
-        path: a file in which widths are remembered between runs, since time is never measured the same twice; None for
-            nowhere.
     """
 
-    def __init__(self, model, amount, width=None, kind="parameters", cost=None, path=None):
+    def __init__(self, model, amount, width=None, kind="parameters", cost=None):
         self.model = model
         self.amount = amount
         self.width = width
         self.kind = kind
         self.cost = cost or _parameters
-        self.path = path
-        self._found = {} if path is None or not path.exists() else read_json(path)
+        self._path = None
+        self._found = {}
 
     def solve(self, mixer):
         """The width for a mixer's spec, and the number of parameters it gives."""
         key = repr(mixer)
         if key not in self._found:
-            self._found[key] = list(self._solve(mixer))
-            if self.path is not None:
-                write_json(self.path, self._found)
+            self._found[key] = self._solve(mixer)
+            self._write()
         return tuple(self._found[key])
+
+    def remember(self, folder):
+        """Keeps widths in a folder, and takes those that are there: time is never measured the same twice."""
+        self._path = folder / REMEMBERED
+        if self._path.exists():
+            self._found |= read_json(self._path)
+        self._write()
+
+    def _write(self):
+        if self._path is not None:
+            write_json(self._path, self._found)
 
     def _solve(self, mixer):
         width = self.width or self._nearest(mixer)
@@ -65,7 +73,7 @@ class Budget:
         return width
 
 
-def make(task, data, kind="parameters", amount=None, width=None, folder=None):
+def make(task, data, kind="parameters", amount=None, width=None):
     """The budget of a search.
 
     Args:
@@ -75,7 +83,6 @@ def make(task, data, kind="parameters", amount=None, width=None, folder=None):
         amount: how much of it; None for the task's parameters, or for what a model of the task's first mixer costs that
             has as many.
         width: one width for all models instead of a budget.
-        folder: where widths are remembered; None for nowhere.
 
     Returns:
         A `Budget`.
@@ -83,38 +90,55 @@ def make(task, data, kind="parameters", amount=None, width=None, folder=None):
     Raises:
         ValueError: for another kind, or an amount that is no number above 0.
     """
-    if kind not in KINDS:
-        from keras_attn.lookup import choose
-
-        choose("budget", kind, KINDS)
-    if amount is not None and (isinstance(amount, bool) or not isinstance(amount, (int, float)) or not amount > 0):
-        raise ValueError(f"A budget is a number above 0 of {UNITS[kind]}. Received: {amount!r}")
+    check(kind, amount)
     batch = data.train.take(slice(task.batch_size))
     cost = {
         "parameters": _parameters,
         "flops": functools.partial(_flops, batch=batch),
         "time": functools.partial(step_seconds, batch=batch, measure=task.measure),
     }[kind]
-    path = None if folder is None else folder / REMEMBERED
     if amount is None and width is None:
-        amount = task.parameters if kind == "parameters" else _of_first(task, cost, path)
-    return Budget(task.model, amount, width, kind, cost, path)
+        amount = task.parameters if kind == "parameters" else _of_first(task, cost)
+    return Budget(task.model, amount, width, kind, cost)
 
 
-def _of_first(task, cost, path):
-    """What the task's first mixer costs at the task's parameters. Like widths it is remembered."""
-    if path is not None and path.exists() and "amount" in (found := read_json(path)):
-        return found["amount"]
+def parse(text):
+    """Kind and amount of a budget, as a person writes it.
+
+    Raises:
+        ValueError: for another kind, or an amount that is no number above 0.
+
+    Example:
+    >>> parse("flops=2e6"), parse("time")
+    (('flops', 2000000.0), ('time', None))
+    """
+    kind, equals, amount = str(text).partition("=")
+    try:
+        amount = float(amount) if equals else None
+    except ValueError:
+        raise ValueError(f"A budget is a kind, or a kind and a number: flops=2e6. Received: {text}") from None
+    check(kind, amount)
+    return kind, amount
+
+
+def check(kind, amount):
+    """Raises `ValueError` for what is no kind of budget, or no amount."""
+    if kind not in KINDS:
+        from keras_attn.lookup import choose
+
+        choose("budget", kind, KINDS)
+    if amount is not None and (isinstance(amount, bool) or not isinstance(amount, (int, float)) or not amount > 0):
+        raise ValueError(f"A budget is a number above 0 of {UNITS[kind]}. Received: {amount!r}")
+
+
+def _of_first(task, cost):
+    """What the task's first mixer costs at the task's parameters."""
     from tuning import families, spaces
 
     family = families.make(task.mixers[0])
     mixer = spaces.realise(family, spaces.defaults(family, task))
     width, _ = Budget(task.model, task.parameters).solve(mixer)
-    amount = cost(task.model(mixer, width, 0.0))
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"amount": amount})
-    return amount
+    return cost(task.model(mixer, width, 0.0))
 
 
 def _parameters(model):

@@ -10,8 +10,10 @@ import keras
 
 import keras_attn
 from keras_attn.lookup import whole_number
-from tuning import decide, families, measures, result, spaces, tasks, winners
-from tuning.budget import LIMIT, Budget
+from tuning import budget as budgets
+from tuning import decide, families, looks, measures, result, spaces, tasks, winners
+from tuning.budget import LIMIT
+from tuning.factors import families as measured
 from tuning.journal import Journal, check_folder
 from tuning.progress import Silent
 from tuning.reporting import report
@@ -29,6 +31,7 @@ def compare(
     width=None,
     epochs=None,
     progress=None,
+    budget="parameters",
 ):
     """Says with evidence which kind of attention serves a task best.
 
@@ -46,6 +49,9 @@ def compare(
         width: one width for all models; their parameters differ then. None for equal parameters.
         epochs: epochs of each run, at least 1. None for the task's.
         progress: what is told of each run, such as `tuning.progress.Lines()`; None for silence.
+        budget: what is the same for all models: "parameters"; "flops", of a training step and example; or "time", the
+            seconds of a training step. With a number, "flops=2e6", so much of it; without, what the first mixer costs
+            that has the task's parameters.
 
     Returns:
         A `tuning.result.Result`.
@@ -64,16 +70,17 @@ def compare(
     """
     if out is None:
         with tempfile.TemporaryDirectory() as folder:
-            return compare(task, mixers, trials, seeds, seed, folder, parameters, width, epochs, progress)
+            return compare(task, mixers, trials, seeds, seed, folder, parameters, width, epochs, progress, budget)
     task = _adjust(tasks.get(task), trials=trials, seeds=seeds, parameters=parameters, epochs=epochs, mixers=mixers)
     _check_number("seed", seed, 0)
     if width is not None:
         _check_number("width", width, 1, LIMIT)
     measures.get(task.measure)
+    budgets.parse(budget)
     chosen = families.make_all(task.mixers)
     data = task.data(seed)
     _check_batch(task, data)
-    search = describe(task, data, seed, width)
+    search = describe(task, data, seed, width, budget)
     out = Path(out)
     check_folder(out, search)
     if (out / result.RESULTS).exists():
@@ -82,7 +89,7 @@ def compare(
     return _search(task, data, chosen, search, out, progress or Silent())
 
 
-def describe(task, data, seed, width):
+def describe(task, data, seed, width, budget="parameters"):
     """Which search it is, as plain data: whatever could change its scores, but the code of the task's model."""
     plain = {
         field.name: getattr(task, field.name)
@@ -95,20 +102,24 @@ def describe(task, data, seed, width):
     names = ("keras", "keras-hub", "keras-tuner", "numpy", backend)
     packages = {name: importlib.metadata.version(name) for name in names}
     versions = {"python": platform.python_version(), "keras-attn": keras_attn.__version__, **packages}
-    return _as_json({**search, "backend": backend, "versions": versions})
+    return _as_json({**search, "budget": budget, "backend": backend, "versions": versions})
 
 
 def _search(task, data, chosen, search, out, progress):
-    budget = Budget(task.model, task.parameters, search["width"])
+    kind, amount = budgets.parse(search["budget"])
+    budget = budgets.make(task, data, kind, amount, search["width"])
     for family in chosen:
         _try_out(family, task, data, budget)
     journal = Journal(out, search, progress.warn)
+    budget.remember(journal.folder)
     counts = {TRIAL: task.trials, RETRAINING: task.seeds}
     session = Session(task, data, journal, budget, search["seed"], counts, len(chosen), progress)
     found = tuple(session.run_family(family) for family in chosen)
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
+    found = measured.of_all(task, data, journal, found)
     models = winners.save(task, data, journal, found, candidates)
+    looks.save(task, data, journal, found, verdict)
     about = {name: getattr(task, name) for name in ("description", "margin", "answer", "measure")}
     whole = result.Result(search, about, found, verdict, models, sum(run.wall for run in session.runs))
     whole.save(out)
