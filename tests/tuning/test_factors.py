@@ -39,7 +39,7 @@ def test_all_five_factors_are_measured_and_the_weights_stay(task, mixer, kind):
     model = task.model(mixer, 8, 0.0)
     before = model.get_weights()
     found = factors.measure(task, data, model, RUN)
-    missing = {"by"} if task is DIGITS else set()
+    missing = {"fit/by"} if task is DIGITS else set()
     assert set(found.missing) == missing
     assert found.number == 3
     assert found.complexity["parameters"] == model.count_params()
@@ -80,8 +80,8 @@ def test_a_model_without_positions_has_no_maps_and_the_rest_is_measured():
     numbers = np.random.default_rng(0)
     split = Split(numbers.normal(size=(23, 5)).astype("float32"), numbers.integers(2, size=23).astype("int32"))
     found = factors.measure(BLOBS, Data(split, split, split), model, RUN)
-    assert {"value", "by", "reach"} == set(found.missing)
-    assert "no positions" in found.missing["value"]
+    assert set(found.missing) == {"interpretability/value", "fit/by", "fit/reach"}
+    assert "no positions" in found.missing["interpretability/value"]
     assert found.complexity["flops"] == 3 * 2 * 5 * 2
 
 

@@ -37,7 +37,7 @@ FACTORS = Factors(
         "distance": [{"low": 1.0, "high": 4.0, "count": 12, "score": 0.875}],
     },
     resources={"training": 2.5, "latency": {}, "throughput": {}, "device": "a processor"},
-    missing={"by": "nobody <b>knows</b>"},
+    missing={"fit/by": "nobody <b>knows</b>"},
     seconds={"fit": 1.0},
 )
 needs_chromium = pytest.mark.skipif(browser.BINARY is None, reason="needs Chromium: name it in $KERAS_ATTN_CHROMIUM")
@@ -280,6 +280,21 @@ def test_what_averages_inside_the_margin_is_told_from_what_lies_there():
     assert "though one is not excluded" in words.headline(dataclasses.replace(found, verdict=unsure))
     sure = decide.Verdict(decide.NO_DIFFERENCE, "", "gru", (dataclasses.replace(pair, outcome="equivalent"),))
     assert "not excluded" not in words.headline(dataclasses.replace(found, verdict=sure))
+
+
+def test_trials_are_in_tensorboard_s_hparams_view(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
+    from tensorboard.util import tensor_util
+
+    # Four families with a trial each, of which one failed.
+    runs = sorted((folder / "tensorboard").iterdir())
+    assert [run.name for run in runs] == ["gru-1", "identity-1", "multi_head-1"]
+    events = EventAccumulator(str(runs[0])).Reload()
+    tags = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    values = plugin_data_pb2.HParamsPluginData.FromString(tags).session_start_info.hparams
+    assert (values["family"].string_value, values["learning_rate"].number_value) == ("gru", 0.003)
+    assert tensor_util.make_ndarray(events.Tensors("validation score")[-1].tensor_proto) == pytest.approx(0.5)
 
 
 def test_values_that_trials_chose_between_are_compared():

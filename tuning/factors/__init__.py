@@ -21,7 +21,7 @@ class Factors:
         fit: "by" ("length" or "position"), "bins" (each a dict of low, high, count, score), "reach" (how far apart what
             matters lies, the mean), "profile" (by distance: low, high, share), "distance" (bins by reach).
         resources: "training" (seconds), "latency" and "throughput" by batch size, "device".
-        missing: by name what is None, and why.
+        missing: why something is None, by factor and number: "fit/reach".
         seconds: by factor how long measuring took.
     """
 
@@ -88,8 +88,9 @@ def measure(task, data, model, run, seconds=SECONDS):
         # Last, since it trains.
         ("complexity", complexity),
     ):
-        clock = Clock(seconds)
-        found[name] = attempt(module.parts(task, data, model, run, clock), clock, missing)
+        clock, causes = Clock(seconds), {}
+        found[name] = attempt(module.parts(task, data, model, run, clock), clock, causes)
+        missing |= {f"{name}/{number}": cause for number, cause in causes.items()}
         took[name] = round(clock.spent(), 3)
     return Factors(number=run.number, missing=missing, seconds=took, **found)
 

@@ -114,4 +114,7 @@ def _known_mean(numbers):
 def _mean(values, counts):
     """The mean over some values, each of so many examples; None if none is known."""
     known = [(value, count) for value, count in zip(values, counts, strict=True) if value is not None]
-    return float(np.average(*zip(*known))) if known else None
+    if not known:
+        return None
+    values, counts = zip(*known, strict=True)
+    return float(np.average(values, weights=counts))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tuning import looks, result, weighing
 from tuning.journal import write_json, write_whole
-from tuning.reporting import figures, words
+from tuning.reporting import figures, hparams, words
 
 TEMPLATES = {"report.md": "report.md.jinja", "report.html": "report.html.jinja"}
 FIGURES, JSON = "figures", "report.json"
@@ -39,6 +39,7 @@ def report(folder, weigh=None):
     for name, template in TEMPLATES.items():
         _write(folder / name, _environment().get_template(template).render(shown, figures=drawn))
     write_json(folder / JSON, _as_json(shown))
+    hparams.write(folder, found)
     return [folder / name for name in (*TEMPLATES, JSON)]
 
 
