@@ -32,6 +32,7 @@ def compare(
     epochs=None,
     progress=None,
     budget="parameters",
+    factors=True,
 ):
     """Says with evidence which kind of attention serves a task best.
 
@@ -52,6 +53,7 @@ def compare(
         budget: what is the same for all models: "parameters"; "flops", of a training step and example; or "time", the
             seconds of a training step. With a number, "flops=2e6", so much of it; without, what the first mixer costs
             that has the task's parameters.
+        factors: whether the five factors are measured, and maps drawn of the winner: some seconds for each family.
 
     Returns:
         A `tuning.result.Result`.
@@ -70,7 +72,9 @@ def compare(
     """
     if out is None:
         with tempfile.TemporaryDirectory() as folder:
-            return compare(task, mixers, trials, seeds, seed, folder, parameters, width, epochs, progress, budget)
+            return compare(
+                task, mixers, trials, seeds, seed, folder, parameters, width, epochs, progress, budget, factors
+            )
     task = _adjust(tasks.get(task), trials=trials, seeds=seeds, parameters=parameters, epochs=epochs, mixers=mixers)
     _check_number("seed", seed, 0)
     if width is not None:
@@ -86,7 +90,7 @@ def compare(
     if (out / result.RESULTS).exists():
         report(out)
         return result.load(out)
-    return _search(task, data, chosen, search, out, progress or Silent())
+    return _search(task, data, chosen, search, out, progress or Silent(), factors)
 
 
 def describe(task, data, seed, width, budget="parameters"):
@@ -105,7 +109,7 @@ def describe(task, data, seed, width, budget="parameters"):
     return _as_json({**search, "budget": budget, "backend": backend, "versions": versions})
 
 
-def _search(task, data, chosen, search, out, progress):
+def _search(task, data, chosen, search, out, progress, factors):
     kind, amount = budgets.parse(search["budget"])
     budget = budgets.make(task, data, kind, amount, search["width"])
     for family in chosen:
@@ -117,9 +121,10 @@ def _search(task, data, chosen, search, out, progress):
     found = tuple(session.run_family(family) for family in chosen)
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
-    found = measured.of_all(task, data, journal, found)
+    found = measured.of_all(task, data, journal, found) if factors else found
     models = winners.save(task, data, journal, found, candidates)
-    looks.save(task, data, journal, found, verdict)
+    if factors:
+        looks.save(task, data, journal, found, verdict)
     about = {name: getattr(task, name) for name in ("description", "margin", "answer", "measure")}
     whole = result.Result(search, about, found, verdict, models, sum(run.wall for run in session.runs))
     whole.save(out)

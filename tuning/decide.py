@@ -89,8 +89,8 @@ def decide(candidates, margin):
 
     Of each kind the best by validation score speaks for it; test scores have no say in that. A kind wins if its test
     scores are better than the other's by more than the margin, and the paired differences exclude zero, by their
-    interval and after correction; a hybrid must beat both so. Corrected (Holm) is for every family that was compared
-    with another kind's speaker, since the best of many has more chances than one.
+    interval and after correction; a hybrid must beat both so. Corrected (Holm) is for every family of the two kinds
+    that could have met the other's speaker, since the best of many has more chances than one.
 
     Args:
         candidates: a list of `Candidate`.
@@ -249,18 +249,18 @@ def _outcome(found, margin):
 
 
 def _compare_kinds(candidates, best, margin):
-    """The speakers' comparisons, corrected for all those of families with another kind's speaker."""
+    """The speakers' comparisons, each corrected for all of the two kinds that could have been compared so."""
     pairs = (("explicit", "implicit"), ("hybrid", "explicit"), ("hybrid", "implicit"))
-    found = {}
-    for first, second in pairs:
-        if best[first] and best[second]:
-            found[best[first].name, best[second].name] = compare(best[first], best[second], margin)
-    spoken = list(found)
-    for kind, speaker in best.items():
-        for other in candidates:
-            if speaker and other.kind in best and other.kind != kind and other is not best[other.kind]:
-                found[other.name, speaker.name] = compare(other, speaker, margin)
-    return correct(list(found.values()), margin)[: len(spoken)]
+    return [_compare_pair(candidates, best[a], best[b], margin) for a, b in pairs if best[a] and best[b]]
+
+
+def _compare_pair(candidates, first, second, margin):
+    def others(speaker):
+        return [each for each in candidates if each.kind == speaker.kind and each is not speaker]
+
+    beside = [compare(each, second, margin) for each in others(first)]
+    beside += [compare(first, each, margin) for each in others(second)]
+    return correct([compare(first, second, margin), *beside], margin)[0]
 
 
 def _answer(best, comparisons):
@@ -325,7 +325,9 @@ def _describe_doubt(comparison, margin):
 def _describe_correction(comparison):
     if comparison.low is None or comparison.low <= 0 <= comparison.high:
         return ""
-    return f", of {comparison.among} comparisons that were made (p {comparison.adjusted:.2g} after Holm's correction)"
+    return (
+        f", of {comparison.among} comparisons that could be made (p {comparison.adjusted:.2g} after Holm's correction)"
+    )
 
 
 def _notes_on_controls(candidates, winner, margin):

@@ -136,7 +136,7 @@ def test_the_best_of_many_must_be_better_than_the_best_of_one():
     verdict = decide.decide([e, i, *others], 0.02)
     assert verdict.answer == decide.NO_VERDICT
     assert verdict.comparisons[0].among == 7
-    assert "of 7 comparisons that were made" in verdict.reason
+    assert "of 7 comparisons that could be made" in verdict.reason
 
 
 def test_without_a_difference_the_cheaper_is_named():

@@ -6,7 +6,7 @@ Each has a limit of seconds. What could not be measured is None, with the cause 
 import dataclasses
 import time
 
-SECONDS = 30.0
+SECONDS = 15.0
 
 
 @dataclasses.dataclass(frozen=True)

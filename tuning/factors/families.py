@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 
 from tuning import factors
@@ -35,6 +36,8 @@ def _of_one(task, data, journal, family, seconds):
     measured = _remembered(path, run)
     if measured is None:
         measured = factors.measure(task, data, model(task, journal, run), run, seconds)
+        # Each measurement leaves graphs behind.
+        keras.utils.clear_session(free_memory=True)
         path.parent.mkdir(exist_ok=True)
         write_json(path, dataclasses.asdict(measured))
     return measured
