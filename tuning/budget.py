@@ -1,7 +1,20 @@
-"""Equal parameters: the width at which a model has as many as its task allows."""
+"""Equal budgets: the width at which a model has as many parameters, computes as much or takes as long as it may."""
 
-TOLERANCE = 0.1
+import functools
+import statistics
+import time
+
+from tuning.journal import read_json, write_json
+
 LIMIT = 2048
+KINDS = ("parameters", "flops", "time")
+#: How far off a budget may be. Steps take longer on one occasion than on another, by more than a width's change does.
+TOLERANCE = 0.1
+TOLERANCES = {"time": 0.25}
+#: What is counted, and how it is said.
+UNITS = {"parameters": "parameters", "flops": "FLOPs", "time": "seconds a step"}
+REMEMBERED = "budget.json"
+WARM_UP, STEPS = 2, 7
 
 
 class Budget:
@@ -9,14 +22,20 @@ class Budget:
 
     Args:
         model: the function of a `tuning.task.Task` that builds its models.
-        parameters: how many parameters a model shall have, within 10 %; None for any number.
-        width: the one width of all models; None if `parameters` decides.
+        amount: what a model shall cost, within 10 % (time: 25 %); None for any.
+        width: the one width of all models; None if `amount` decides.
+        kind: of what `amount` is: "parameters", "flops" (see `tuning.flops`, of a training step and example) or "time"
+            (seconds of a training step).
+        cost: a function from a model to what it costs; None to count parameters.
     """
 
-    def __init__(self, model, parameters, width=None):
+    def __init__(self, model, amount, width=None, kind="parameters", cost=None):
         self.model = model
-        self.parameters = parameters
+        self.amount = amount
         self.width = width
+        self.kind = kind
+        self.cost = cost or _parameters
+        self._path = None
         self._found = {}
 
     def solve(self, mixer):
@@ -24,21 +43,133 @@ class Budget:
         key = repr(mixer)
         if key not in self._found:
             self._found[key] = self._solve(mixer)
-        return self._found[key]
+            self._write()
+        return tuple(self._found[key])
+
+    def remember(self, folder):
+        """Keeps widths in a folder, and takes those that are there: time is never measured the same twice."""
+        self._path = folder / REMEMBERED
+        if self._path.exists():
+            self._found |= read_json(self._path)
+        self._write()
+
+    def _write(self):
+        if self._path is not None:
+            write_json(self._path, self._found)
 
     def _solve(self, mixer):
-        if self.width is not None:
-            return self.width, self._count(mixer, self.width)
-        width, count = nearest_width(lambda width: self._count(mixer, width), self.parameters)
-        if abs(count / self.parameters - 1) > TOLERANCE:
-            raise ValueError(
-                f"No width gives {mixer!r} {self.parameters:,} parameters within {TOLERANCE:.0%}. "
-                f"The closest: {count:,}, at width {width}."
-            )
-        return width, count
+        width = self.width or self._nearest(mixer)
+        return width, self.model(mixer, width, 0.0).count_params()
 
-    def _count(self, mixer, width):
-        return self.model(mixer, width, 0.0).count_params()
+    def _nearest(self, mixer):
+        width, cost = nearest_width(lambda width: self.cost(self.model(mixer, width, 0.0)), self.amount)
+        tolerance = TOLERANCES.get(self.kind, TOLERANCE)
+        if abs(cost / self.amount - 1) > tolerance:
+            say = functools.partial(_say, unit=UNITS[self.kind])
+            raise ValueError(
+                f"No width gives {mixer!r} {say(self.amount)} within {tolerance:.0%}. "
+                f"The closest: {say(cost)}, at width {width}."
+            )
+        return width
+
+
+def make(task, data, kind="parameters", amount=None, width=None):
+    """The budget of a search.
+
+    Args:
+        task: a `tuning.task.Task`.
+        data: its `tuning.task.Data`.
+        kind: what is the same for all models: "parameters", "flops" or "time".
+        amount: how much of it; None for the task's parameters, or for what a model of the task's first mixer costs that
+            has as many.
+        width: one width for all models instead of a budget.
+
+    Returns:
+        A `Budget`.
+
+    Raises:
+        ValueError: for another kind, or an amount that is no number above 0.
+    """
+    check(kind, amount)
+    batch = data.train.take(slice(task.batch_size))
+    cost = {
+        "parameters": _parameters,
+        "flops": functools.partial(_flops, batch=batch),
+        "time": functools.partial(step_seconds, batch=batch, measure=task.measure),
+    }[kind]
+    if amount is None and width is None:
+        amount = task.parameters if kind == "parameters" else _of_first(task, cost)
+    return Budget(task.model, amount, width, kind, cost)
+
+
+def parse(text):
+    """Kind and amount of a budget, as a person writes it.
+
+    Raises:
+        ValueError: for another kind, or an amount that is no number above 0.
+
+    Example:
+    >>> parse("flops=2e6"), parse("time")
+    (('flops', 2000000.0), ('time', None))
+    """
+    kind, equals, amount = str(text).partition("=")
+    try:
+        amount = float(amount) if equals else None
+    except ValueError:
+        raise ValueError(f"A budget is a kind, or a kind and a number: flops=2e6. Received: {text}") from None
+    check(kind, amount)
+    return kind, amount
+
+
+def check(kind, amount):
+    """Raises `ValueError` for what is no kind of budget, or no amount."""
+    if kind not in KINDS:
+        from keras_attn.lookup import choose
+
+        choose("budget", kind, KINDS)
+    if amount is not None and (isinstance(amount, bool) or not isinstance(amount, (int, float)) or not amount > 0):
+        raise ValueError(f"A budget is a number above 0 of {UNITS[kind]}. Received: {amount!r}")
+
+
+def _of_first(task, cost):
+    """What the task's first mixer costs at the task's parameters."""
+    from tuning import families, spaces
+
+    family = families.make(task.mixers[0])
+    mixer = spaces.realise(family, spaces.defaults(family, task))
+    width, _ = Budget(task.model, task.parameters).solve(mixer)
+    return cost(task.model(mixer, width, 0.0))
+
+
+def _parameters(model):
+    return model.count_params()
+
+
+def _flops(model, batch):
+    from tuning import flops
+
+    return flops.of_step(model, batch.x)
+
+
+def step_seconds(model, batch, measure, steps=STEPS):
+    """Seconds of a training step, the median of some, without compiling. It changes the model's weights.
+
+    Args:
+        model: a Keras model.
+        batch: a `tuning.task.Split` of one step's examples.
+        measure: a name from `tuning.measures`.
+        steps: how many are timed.
+    """
+    from tuning import measures, training
+
+    model.preprocessor = None
+    training._compile(model, measures.get(measure))
+    seconds = []
+    for _ in range(WARM_UP + steps):
+        start = time.perf_counter()
+        model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[WARM_UP:])
 
 
 def nearest_width(count, target):
@@ -73,3 +204,7 @@ def nearest_width(count, target):
 
 def _guess(count, target, start=32):
     return max(2, min(LIMIT, round(start * (target / count(start)) ** 0.5)))
+
+
+def _say(number, unit):
+    return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"

@@ -16,6 +16,10 @@ import typer
 BACKENDS = ("tensorflow", "jax", "torch")
 INTERRUPTED, WRONG, FAILED = 130, 2, 1
 
+WEIGH = Annotated[
+    str | None, typer.Option(help="What matters, and how much: latency=2,score=1. Reports say what to take then.")
+]
+
 app = typer.Typer(
     help="Implicit or explicit attention? Searches that say which serves a task best, and reports that show why.",
     no_args_is_help=True,
@@ -54,9 +58,14 @@ def tune(
     seconds: Annotated[float | None, typer.Option(help="The longest that a worker's run may take.")] = None,
     memory: Annotated[float | None, typer.Option(help="The most memory that a worker may use, in GiB.")] = None,
     backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
+    budget: Annotated[
+        str, typer.Option(help="What all models have alike: parameters, flops or time, or an amount of it: flops=2e6.")
+    ] = "parameters",
+    weigh: WEIGH = None,
 ):
     """Search, retrain the best of each kind on fresh seeds, decide, report."""
     with _errors_in_words():
+        weights = _weights(weigh)
         _start_backend(backend)
         found = _compare(
             task,
@@ -71,21 +80,27 @@ def tune(
             proposer=proposer,
             workers=workers,
             limits=_limits(seconds, memory),
+            budget=budget,
         )
-        _show(found, out)
+        if weights is not None:
+            _report(out, weights)
+        _show(found, out, weights)
         if not any(family.finished for family in found.families):
             raise typer.Exit(FAILED)
 
 
 @app.command()
-def report(directory: Annotated[Path, typer.Argument(help="The folder of a finished search.")]):
+def report(
+    directory: Annotated[Path, typer.Argument(help="The folder of a finished search.")],
+    weigh: WEIGH = None,
+):
     """Write the reports of a finished search again, and say what it found."""
     with _errors_in_words():
-        import tuning
         from tuning import result
 
-        tuning.report(directory)
-        _show(result.load(directory), directory)
+        weights = _weights(weigh)
+        _report(directory, weights)
+        _show(result.load(directory), directory, weights)
 
 
 @app.command()
@@ -200,10 +215,26 @@ def _silence():
         os.close(nowhere)
 
 
-def _show(found, folder):
+def _weights(text):
+    from tuning import weighing
+
+    return None if text is None else weighing.parse(text)
+
+
+def _report(folder, weights):
+    import tuning
+
+    tuning.report(folder, weigh=weights)
+
+
+def _show(found, folder, weights=None):
     from tuning.reporting import words
 
     typer.echo(words.headline(found))
+    if weights is not None:
+        weighed = found.weigh(weights)
+        for line in (words.choice(found, weighed), *weighed.notes):
+            typer.echo(line)
     typer.echo(found.verdict.reason)
     for note in found.verdict.notes:
         typer.echo(note)

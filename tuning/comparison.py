@@ -13,9 +13,11 @@ import keras
 
 import keras_attn
 from keras_attn.lookup import whole_number
-from tuning import decide, families, measures, proposals, result, spaces, tasks, winners
-from tuning.budget import LIMIT, Budget
+from tuning import budget as budgets
+from tuning import decide, families, looks, measures, proposals, result, spaces, tasks, winners
+from tuning.budget import LIMIT
 from tuning.engine import SearchFailed
+from tuning.factors import families as measured
 from tuning.isolation import Limits
 from tuning.journal import Journal, check_folder
 from tuning.progress import Silent
@@ -41,6 +43,8 @@ def compare(
     workers=0,
     limits=None,
     progress=None,
+    budget="parameters",
+    factors=True,
 ):
     """Says with evidence which kind of attention serves a task best.
 
@@ -65,6 +69,10 @@ def compare(
             0 does them in this process, which needs the least memory. The task's functions must be found by name.
         limits: a `tuning.isolation.Limits` of time and memory for each run of a worker; None for none.
         progress: what is told of each run, such as `tuning.progress.Lines()`; None for silence.
+        budget: what is the same for all models: "parameters"; "flops", of a training step and example; or "time", the
+            seconds of a training step. With a number, "flops=2e6", so much of it; without, what the first mixer costs
+            that has the task's parameters.
+        factors: whether the five factors are measured, and maps drawn of the winner: some seconds for each family.
 
     Returns:
         A `tuning.result.Result`.
@@ -82,23 +90,10 @@ def compare(
     ```
     """
     given = dict(locals())
+    given = dict(locals())
     if out is None:
         with tempfile.TemporaryDirectory() as folder:
-            return compare(
-                task,
-                mixers,
-                trials,
-                seeds,
-                seed,
-                folder,
-                parameters,
-                width,
-                epochs,
-                proposer,
-                workers,
-                limits,
-                progress,
-            )
+            return compare(**{**given, "out": folder})
     task = _adjust(tasks.get(task), trials=trials, seeds=seeds, parameters=parameters, epochs=epochs, mixers=mixers)
     _check_number("seed", seed, 0)
     _check_number("workers", workers, 0)
@@ -107,24 +102,25 @@ def compare(
     if width is not None:
         _check_number("width", width, 1, LIMIT)
     measures.get(task.measure)
+    budgets.parse(budget)
     chosen = families.make_all(task.mixers)
     data = task.data(seed)
     _check_batch(task, data)
-    search = {**describe(task, data, seed, width), "proposer": proposals.check(proposer)}
+    search = {**describe(task, data, seed, width, budget), "proposer": proposals.check(proposer)}
     out = Path(out)
     check_folder(out, search)
     if (out / result.RESULTS).exists():
         report(out)
         return result.load(out)
-    return _search(task, data, chosen, search, out, workers, limits or Limits(), progress or Silent())
+    return _search(task, data, chosen, search, out, workers, limits or Limits(), progress or Silent(), factors)
 
 
-def describe(task, data, seed, width):
+def describe(task, data, seed, width, budget="parameters"):
     """Which search it is, as plain data: whatever could change its scores, but the code of the task's model."""
     plain = {
         field.name: getattr(task, field.name)
         for field in dataclasses.fields(task)
-        if field.name not in ("data", "model", "description", "answer", "needs")
+        if field.name not in ("data", "model", "description", "answer", "needs", "truth")
     }
     model = f"{task.model.__module__}.{task.model.__qualname__}"
     search = {"task": plain.pop("name"), **plain, "model": model, "data": data.checksum(), "seed": seed, "width": width}
@@ -132,28 +128,33 @@ def describe(task, data, seed, width):
     names = ("keras", "keras-hub", "keras-tuner", "numpy", backend)
     packages = {name: importlib.metadata.version(name) for name in names}
     versions = {"python": platform.python_version(), "keras-attn": keras_attn.__version__, **packages}
-    return _as_json({**search, "backend": backend, "versions": versions})
+    return _as_json({**search, "budget": budget, "backend": backend, "versions": versions})
 
 
-def _search(task, data, chosen, search, out, workers, limits, progress):
-    budget = Budget(task.model, task.parameters, search["width"])
+def _search(task, data, chosen, search, out, workers, limits, progress, factors):
+    kind, amount = budgets.parse(search["budget"])
+    budget = budgets.make(task, data, kind, amount, search["width"])
     for family in chosen:
         _try_out(family, task, data, budget)
     apart = "KERASTUNER_ORACLE_IP" in os.environ
     journal = Journal(out, search, progress.warn, alone=not apart)
-    do = Runner(task, data, journal, budget, chosen).do
+    budget.remember(journal.folder)
+    do = Runner(task, data, journal).do
     leases = {} if apart else {"lease": math.inf, "attempts": None}
-    session = Session(task, journal, do, search["seed"], chosen, search["proposer"], progress, **leases)
+    session = Session(task, journal, budget, do, search["seed"], chosen, search["proposer"], progress, **leases)
     if workers:
         hand_over(task, data, journal.folder)
-        found = session.aside(workers, limits, search["width"])
+        found = session.aside(workers, limits)
     else:
         found = session.apart() if apart else session.here()
     if apart and "chief" not in os.environ["KERASTUNER_TUNER_ID"]:
         return _await_chief(out)
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
+    found = measured.of_all(task, data, journal, found) if factors else found
     models = winners.save(task, data, journal, found, candidates)
+    if factors:
+        looks.save(task, data, journal, found, verdict)
     about = {name: getattr(task, name) for name in ("description", "margin", "answer", "measure")}
     wall = sum(run.wall for family in found for run in (*family.trials, *family.retrainings))
     whole = result.Result(search, about, found, verdict, models, wall)

@@ -6,6 +6,10 @@ import math
 NO_DIFFERENCE = "no difference that matters"
 NO_VERDICT = "no verdict"
 CONFIDENCE = 0.95
+#: From this many seeds on an interval is drawn from the differences themselves, and not from the t-distribution: with
+#: fewer there are too few different draws, and the interval would be too short.
+BOOTSTRAP_FROM = 10
+DRAWS = 9_999
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +42,13 @@ class Comparison:
         differences: one a seed.
         mean: of the differences.
         low, high: the 95 % interval of the mean; None with one seed.
-        outcome: "first", "second", "inside the margin" (the means differ by no more than matters) or "not shown" (they
-            differ by more, and the interval holds zero).
+        outcome: "first", "second" (better by more than the margin, and that is shown), "equivalent" (all of the
+            interval is inside the margin), "inside the margin" (the mean is, and not all of the interval) or "not
+            shown" (the mean is outside, and zero is not excluded).
+        method: how the interval was made, "t" or "bootstrap"; None with one seed.
+        p: how often means as far from zero as this come of no difference; None with one seed.
+        adjusted: the same, corrected for all that was compared (Holm); None if nothing was corrected.
+        among: how many comparisons it was corrected for.
     """
 
     first: str
@@ -49,6 +58,10 @@ class Comparison:
     low: float | None
     high: float | None
     outcome: str
+    method: str | None = None
+    p: float | None = None
+    adjusted: float | None = None
+    among: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +87,10 @@ class Verdict:
 def decide(candidates, margin):
     """The verdict on candidates, given the smallest difference that matters.
 
-    Of each kind the best by validation score speaks for it. A kind wins if its test scores are better than the other's
-    by more than the margin, and the interval of the paired differences excludes zero; a hybrid must beat both so.
+    Of each kind the best by validation score speaks for it; test scores have no say in that. A kind wins if its test
+    scores are better than the other's by more than the margin, and the paired differences exclude zero, by their
+    interval and after correction; a hybrid must beat both so. Corrected (Holm) is for every family of the two kinds
+    that could have met the other's speaker, since the best of many has more chances than one.
 
     Args:
         candidates: a list of `Candidate`.
@@ -85,7 +100,7 @@ def decide(candidates, margin):
         A `Verdict`.
     """
     best = {kind: best_of(candidates, kind) for kind in ("implicit", "explicit", "hybrid")}
-    comparisons = _compare_kinds(best, margin)
+    comparisons = _compare_kinds(candidates, best, margin)
     answer = _answer(best, comparisons)
     if answer == NO_VERDICT:
         winner = _most_promising(best.values())
@@ -108,13 +123,52 @@ def best_of(candidates, kind):
 def compare(first, second, margin):
     """The `Comparison` of two candidates."""
     differences = tuple(a - b for a, b in zip(first.test, second.test, strict=True))
-    mean = _mean(differences)
     low, high = interval(differences)
-    return Comparison(first.name, second.name, differences, mean, low, high, _outcome(mean, low, high, margin))
+    found = Comparison(
+        first.name,
+        second.name,
+        differences,
+        _mean(differences),
+        low,
+        high,
+        outcome="",
+        method=None if low is None else method(len(differences)),
+        p=chance(differences),
+    )
+    return dataclasses.replace(found, outcome=_outcome(found, margin))
 
 
-def interval(values):
-    """The 95 % t-interval of the mean of some values; `(None, None)` for one value, which says nothing of spread.
+def correct(comparisons, margin):
+    """The comparisons with what chance would do among so many of them (Holm), and their outcomes by that.
+
+    The smallest p of m is multiplied by m, the next by m - 1, and so on, never below the one before.
+
+    Args:
+        comparisons: a list of `Comparison`.
+        margin: the smallest difference that matters.
+    """
+    known = sorted(
+        (index for index, each in enumerate(comparisons) if each.p is not None), key=lambda i: comparisons[i].p
+    )
+    found, least = list(comparisons), 0.0
+    for rank, index in enumerate(known):
+        least = max(least, min(1.0, (len(known) - rank) * comparisons[index].p))
+        found[index] = dataclasses.replace(comparisons[index], adjusted=least, among=len(known))
+    return [dataclasses.replace(each, outcome=_outcome(each, margin)) for each in found]
+
+
+def method(count):
+    """How the interval of so many values is made: "t" or "bootstrap"."""
+    return "bootstrap" if count >= BOOTSTRAP_FROM else "t"
+
+
+def interval(values, by=None):
+    """The 95 % interval of the mean of some values; `(None, None)` for one value, which says nothing of spread.
+
+    Args:
+        values: at least one number.
+        by: "t", which takes the values for normally distributed; "bootstrap", which draws from them (SciPy's, bias
+            corrected and accelerated, always the same draws); None for the one that fits their number: see `method`.
 
     Example:
     >>> low, high = interval((1.0, 2.0, 3.0))
@@ -123,10 +177,53 @@ def interval(values):
     """
     if len(values) < 2:
         return None, None
+    if min(values) == max(values):
+        return values[0], values[0]
+    return {"t": _t_interval, "bootstrap": _bootstrap_interval}[by or method(len(values))](values)
+
+
+def _t_interval(values):
     from scipy import stats
 
     half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * spread(values) / math.sqrt(len(values))
     return _mean(values) - float(half), _mean(values) + float(half)
+
+
+def _bootstrap_interval(values):
+    import numpy as np
+    from scipy import stats
+
+    found = stats.bootstrap(
+        (values,), np.mean, confidence_level=CONFIDENCE, n_resamples=DRAWS, rng=np.random.default_rng(0)
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def chance(values):
+    """How often a mean as far from zero comes of no difference: p of two sides; None for one value.
+
+    By the t-distribution where the interval is, else by turning the signs of the values around (SciPy's
+    `permutation_test`, all turns of up to thirteen values, beyond that as many as draws).
+
+    Example:
+    >>> round(chance((1.0, 2.0, 3.0)), 4)
+    0.0742
+    """
+    if len(values) < 2:
+        return None
+    if min(values) == max(values):
+        return float(values[0] == 0)
+    from scipy import stats
+
+    if method(len(values)) == "t":
+        t = _mean(values) / (spread(values) / math.sqrt(len(values)))
+        return 2 * float(stats.t.sf(abs(t), len(values) - 1))
+    import numpy as np
+
+    turned = stats.permutation_test(
+        (values,), np.mean, permutation_type="samples", n_resamples=DRAWS, rng=np.random.default_rng(0)
+    )
+    return float(turned.pvalue)
 
 
 def spread(values):
@@ -141,17 +238,29 @@ def _mean(values):
     return math.fsum(values) / len(values)
 
 
-def _outcome(mean, low, high, margin):
-    if abs(mean) <= margin:
-        return "inside the margin"
-    if low is None or low <= 0 <= high:
+def _outcome(found, margin):
+    if abs(found.mean) <= margin:
+        inside = found.low is not None and -margin <= found.low and found.high <= margin
+        return "equivalent" if inside else "inside the margin"
+    p = found.p if found.adjusted is None else found.adjusted
+    if found.low is None or found.low <= 0 <= found.high or p > 1 - CONFIDENCE:
         return "not shown"
-    return "first" if mean > 0 else "second"
+    return "first" if found.mean > 0 else "second"
 
 
-def _compare_kinds(best, margin):
+def _compare_kinds(candidates, best, margin):
+    """The speakers' comparisons, each corrected for all of the two kinds that could have been compared so."""
     pairs = (("explicit", "implicit"), ("hybrid", "explicit"), ("hybrid", "implicit"))
-    return [compare(best[first], best[second], margin) for first, second in pairs if best[first] and best[second]]
+    return [_compare_pair(candidates, best[a], best[b], margin) for a, b in pairs if best[a] and best[b]]
+
+
+def _compare_pair(candidates, first, second, margin):
+    def others(speaker):
+        return [each for each in candidates if each.kind == speaker.kind and each is not speaker]
+
+    beside = [compare(each, second, margin) for each in others(first)]
+    beside += [compare(first, each, margin) for each in others(second)]
+    return correct([compare(first, second, margin), *beside], margin)[0]
 
 
 def _answer(best, comparisons):
@@ -164,7 +273,8 @@ def _answer(best, comparisons):
         if all(beaten):
             return "hybrid"
     outcome = outcomes[name["explicit"], name["implicit"]]
-    return {"first": "explicit", "second": "implicit", "inside the margin": NO_DIFFERENCE}.get(outcome, NO_VERDICT)
+    answers = {"first": "explicit", "second": "implicit", "not shown": NO_VERDICT}
+    return answers.get(outcome, NO_DIFFERENCE)
 
 
 def _most_promising(candidates):
@@ -187,21 +297,43 @@ def _describe_all(comparisons, margin):
 def _describe(comparison, margin):
     names = f"{comparison.first} less {comparison.second}"
     seeds = len(comparison.differences)
-    between = "" if comparison.low is None else f", 95 % interval {comparison.low:+.3f} to {comparison.high:+.3f}"
-    numbers = f"{names}: {comparison.mean:+.3f} on {seeds} seed{'s' * (seeds > 1)}{between}"
+    numbers = f"{names}: {comparison.mean:+.3f} on {seeds} seed{'s' * (seeds > 1)}{_describe_interval(comparison)}"
     meaning = {
         "first": f"{comparison.first} is better.",
         "second": f"{comparison.second} is better.",
-        "inside the margin": f"within the {margin:g} that does not matter.",
-        "not shown": "a difference, but not shown with this many seeds.",
+        "equivalent": f"as good as each other: all of the interval is within the {margin:g} that does not matter.",
+        "inside the margin": f"within the {margin:g} that does not matter{_describe_doubt(comparison, margin)}.",
+        "not shown": f"a difference, but not shown with this many seeds{_describe_correction(comparison)}.",
     }
     return f"{numbers}; {meaning[comparison.outcome]}"
+
+
+def _describe_interval(comparison):
+    if comparison.low is None:
+        return ""
+    return f", 95 % interval {comparison.low:+.3f} to {comparison.high:+.3f} ({comparison.method})"
+
+
+def _describe_doubt(comparison, margin):
+    """What an interval leaves open that reaches over the margin."""
+    if comparison.low is None:
+        return "; one seed excludes nothing"
+    furthest = max(comparison.low, comparison.high, key=abs)
+    return f" on average; {furthest:+.3f} is not excluded"
+
+
+def _describe_correction(comparison):
+    if comparison.low is None or comparison.low <= 0 <= comparison.high:
+        return ""
+    return (
+        f", of {comparison.among} comparisons that could be made (p {comparison.adjusted:.2g} after Holm's correction)"
+    )
 
 
 def _notes_on_controls(candidates, winner, margin):
     """What a winner is worth that does not beat a model in which nothing learns to mix."""
     found = [compare(winner, control, margin) for control in candidates if control.kind == "control"]
-    as_good = [comparison.second for comparison in found if comparison.outcome in ("inside the margin", "second")]
+    as_good = [comparison.second for comparison in found if comparison.outcome not in ("first", "not shown")]
     unsure = [comparison.second for comparison in found if comparison.outcome == "not shown"]
     notes = []
     if as_good:

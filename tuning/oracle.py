@@ -7,7 +7,7 @@ import uuid
 
 import keras_tuner
 from keras_tuner.engine import base_tuner
-from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning import proposals
 from tuning.engine import SafeOracle, SafeTuner, synchronized
@@ -62,10 +62,16 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         self._tell(self.trials[trial.trial_id])
 
     @synchronized
-    def begin_again(self):
-        """Gives back what was running when the search was interrupted, if all of it ran here."""
+    def begin_again(self, lost):
+        """Gives back what was running when the search was interrupted, and the trials whose results are lost."""
         for tuner_id in list(self.ongoing_trials):
             self._give_back(tuner_id, "the search was interrupted")
+        for trial_id in lost:
+            trial = self.trials[trial_id]
+            trial.status, trial.metrics = TrialStatus.INVALID, Trial(trial.hyperparameters).metrics
+            self.end_order.remove(trial_id)
+            self._retry_queue.append(trial_id)
+            self.race.start(read(trial.hyperparameters.values)[0])
 
     def is_over(self):
         return self.failure is not None or self.race.next() == OVER

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from tuning import decide
+from tuning import decide, weighing
+from tuning.factors import Factors
 from tuning.journal import Run, SearchFolderError, read_json, write_json
 
 RESULTS = "results.json"
@@ -18,6 +19,7 @@ class FamilyResult:
         trials: the search's runs.
         retrainings: its best trial on fresh seeds; empty if it did not come so far.
         fate: why it was not retrained, in words; empty if it was.
+        factors: what was measured of the best of them, a `tuning.factors.Factors`; None if nothing was.
     """
 
     name: str
@@ -25,6 +27,7 @@ class FamilyResult:
     trials: tuple
     retrainings: tuple
     fate: str = ""
+    factors: Factors | None = None
 
     @property
     def finished(self):
@@ -67,6 +70,19 @@ class FamilyResult:
         sizes = self.retrainings[0].latency
         return {size: _median([run.latency[size] for run in self.retrainings]) for size in sizes}
 
+    @property
+    def numbers(self):
+        """What can be weighed, by the names of `tuning.weighing.FACTORS`; None where it was not measured."""
+        found = dict.fromkeys(weighing.FACTORS)
+        found |= {"score": self.mean, "parameters": self.parameters, "training": self.seconds}
+        found |= {"latency": self.latency.get("1"), "latency_64": self.latency.get("64")}
+        if self.factors is not None:
+            found |= {name: self.factors.complexity.get(name) for name in ("flops", "memory")}
+            found["interpretability"] = self.factors.interpretability.get("value")
+            found["length"] = _last_score(self.factors.fit.get("bins"))
+            found["distance"] = _last_score(self.factors.fit.get("distance"))
+        return found
+
     def as_candidate(self):
         """What `tuning.decide` wants to know."""
         valid = tuple(run.valid for run in self.retrainings)
@@ -93,6 +109,25 @@ class Result:
     verdict: decide.Verdict
     models: dict
     seconds: float
+
+    @property
+    def finished(self):
+        """The families that finished."""
+        return [family for family in self.families if family.finished]
+
+    def fronts(self):
+        """By cost the names of the families that none is both better and cheaper than, the cheapest first."""
+        numbers = {family.name: family.numbers for family in self.finished}
+        points = {
+            cost: {name: (each["score"], each[cost]) for name, each in numbers.items() if each[cost] is not None}
+            for cost in weighing.COSTS
+        }
+        return {cost: weighing.front(each) for cost, each in points.items() if each}
+
+    def weigh(self, weights):
+        """The `tuning.weighing.Weighed` of the families that finished."""
+        numbers = {family.name: family.numbers for family in self.finished}
+        return weighing.weigh(numbers, {family.name: family.kind for family in self.finished}, weights)
 
     def family(self, name):
         """The family of that name."""
@@ -138,11 +173,16 @@ def _load(content):
 
 def _load_family(content):
     runs = {stage: tuple(map(_load_run, content[stage])) for stage in ("trials", "retrainings")}
-    return FamilyResult(**{**content, **runs})
+    measured = content.get("factors")
+    return FamilyResult(**{**content, **runs, "factors": measured and Factors(**measured)})
 
 
 def _load_run(content):
     return Run(**{**content, "curve": tuple(content["curve"]), "epoch_seconds": tuple(content["epoch_seconds"])})
+
+
+def _last_score(bins):
+    return bins[-1]["score"] if bins else None
 
 
 def _median(values):

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tuning import families, recreate, spaces
-from tuning.budget import Budget
+from tuning import recreate
 from tuning.isolation import cause
 from tuning.journal import Files, Run, write_json, write_whole
 from tuning.racing import RETRAINING
@@ -26,23 +25,19 @@ class Runner:
         task: a `tuning.task.Task`.
         data: its `tuning.task.Data`.
         files: a `tuning.journal.Files`, for weights and states of paused runs.
-        budget: a `tuning.budget.Budget`.
-        chosen: the `tuning.families.Family` that take part.
     """
 
-    def __init__(self, task, data, files, budget, chosen):
+    def __init__(self, task, data, files):
         self.task = task
         self.data = data
         self.files = files
-        self.budget = budget
-        self.families = {family.name: family for family in chosen}
         self.bench = Workbench(task, data)
 
     def do(self, run, before=()):
         """A run with its scores, or with the cause why there are none.
 
         Args:
-            run: a `Run` that says what is to be done.
+            run: a `Run` that says what is to be done: its mixer, width, values, seed and epochs.
             before: the same configuration's runs up to lower rungs, on the same seed.
         """
         start = time.perf_counter()
@@ -54,15 +49,10 @@ class Runner:
         return dataclasses.replace(run, wall=time.perf_counter() - start)
 
     def _train(self, run, before):
-        mixer = spaces.realise(self.families[run.family], run.values)
-        width, parameters = self.budget.solve(mixer)
-        made = Recipe(mixer, width, run.values["dropout"], run.values["learning_rate"], run.seed)
+        made = Recipe(run.mixer, run.width, run.values["dropout"], run.values["learning_rate"], run.seed)
         trained = self.bench.train(made, run.epochs, self._paused(before))
         run = dataclasses.replace(
             run,
-            mixer=mixer,
-            width=width,
-            parameters=parameters,
             valid=trained.curve[-1],
             curve=trained.curve,
             seconds=trained.seconds,
@@ -102,29 +92,27 @@ def hand_over(task, data, folder):
     write_json(folder / TASK, description)
 
 
-def run_here(folder, width, wanted, before):
+def run_here(folder, wanted, before):
     """Does one run in a process of its own, which keeps what it made for the next one.
 
     Args:
         folder: a search's, after `hand_over`.
-        width: the one width of all models; None for equal parameters.
         wanted: what is to be done, a `Run` as plain data.
         before: such runs that it may go on from.
 
     Returns:
         The `Run` as plain data.
     """
-    done = _runner(folder, width).do(load(wanted), [load(run) for run in before])
+    done = _runner(folder).do(load(wanted), [load(run) for run in before])
     return dataclasses.asdict(done)
 
 
 @functools.cache
-def _runner(folder, width):
+def _runner(folder):
     folder = Path(folder)
     task = recreate.make(json.loads((folder / TASK).read_text(encoding="utf-8")))
     data = recreate.load_arrays(folder / DATA)
-    budget = Budget(task.model, task.parameters, width)
-    return Runner(task, data, Files(folder), budget, families.make_all(task.mixers))
+    return Runner(task, data, Files(folder))
 
 
 def load(content):

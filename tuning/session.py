@@ -10,7 +10,7 @@ from concurrent import futures
 
 import keras
 
-from tuning import isolation, oracle, runner
+from tuning import isolation, oracle, runner, spaces
 from tuning.engine import SearchFailed
 from tuning.journal import Run
 from tuning.progress import Event
@@ -31,6 +31,7 @@ class Session:
     Args:
         task: a `tuning.task.Task`.
         journal: a `tuning.journal.Journal`.
+        budget: a `tuning.budget.Budget`.
         run: what does the runs: the `do` of a `tuning.runner.Runner`, in this process.
         seed: the master seed.
         families: the `tuning.families.Family` that take part.
@@ -39,9 +40,10 @@ class Session:
         **kwargs: `lease` and `attempts` of `tuning.engine.SafeOracle`.
     """
 
-    def __init__(self, task, journal, run, seed, families, proposer, progress, **kwargs):
+    def __init__(self, task, journal, budget, run, seed, families, proposer, progress, **kwargs):
         self.task = task
         self.journal = journal
+        self.budget = budget
         self.run = run
         self.seed = seed
         self.families = {family.name: family for family in families}
@@ -55,26 +57,25 @@ class Session:
     def here(self):
         """Runs the race and its finals in this process, one run after another."""
         tuner = self._tuner(self.run)
-        self.oracle.begin_again()
+        self._begin_again()
         _search(tuner)
         # Over many searches the memory of their graphs would grow.
         keras.utils.clear_session(free_memory=True)
         gc.collect()
         return self.collect()
 
-    def aside(self, workers, limits, width):
+    def aside(self, workers, limits):
         """Runs the race and its finals in so many processes of their own.
 
         Args:
             workers: how many, at least 1.
             limits: an `isolation.Limits` for each run.
-            width: the one width of all models; None for equal parameters.
         """
         self.at_once = workers
         log, cores = self.journal.folder / LOG, _share_of_cores(workers)
-        hands = [Hand(self.journal.folder, width, limits, log, cores) for _ in range(workers)]
+        hands = [Hand(self.journal.folder, limits, log, cores) for _ in range(workers)]
         tuners = [self._tuner(hand, f"worker{number}") for number, hand in enumerate(hands)]
-        self.oracle.begin_again()
+        self._begin_again()
         with futures.ThreadPoolExecutor(workers) as pool:
             try:
                 for done in [pool.submit(_search, tuner) for tuner in tuners]:
@@ -88,6 +89,16 @@ class Session:
         """Runs as keras-tuner's chief or worker, as its variables of the environment say."""
         _search(self._tuner(self.run))
         return self.collect()
+
+    def _begin_again(self):
+        """Sends for another run what was running when the search was interrupted, and what has lost its file."""
+        lost = [
+            trial_id
+            for trial_id, trial in self.oracle.trials.items()
+            if trial.status == "COMPLETED"
+            and self.journal.find(self._blank(*oracle.read(trial.hyperparameters.values))) is None
+        ]
+        self.oracle.begin_again(lost)
 
     def _tuner(self, run, name=None):
         def run_leg(leg, values):
@@ -109,7 +120,7 @@ class Session:
         self._tell(blank)
         done = self.journal.find(blank)
         if done is None:
-            done = run(blank, self._before(blank))
+            done = self._attempt(blank, run)
             self.journal.add(done)
         if done.stage == TRIAL and (done.epochs == self.task.epochs or done.solved):
             self.journal.drop_states(done.family, done.round)
@@ -117,6 +128,16 @@ class Session:
             self.runs[done.key] = done
         self._tell(blank, done.failure or f"{done.valid:.3f}")
         return done
+
+    def _attempt(self, blank, run):
+        mixer = spaces.realise(self.families[blank.family], blank.values)
+        try:
+            with self.lock:
+                width, parameters = self.budget.solve(mixer)
+        except ValueError as error:
+            return dataclasses.replace(blank, failure=isolation.cause(error))
+        sized = dataclasses.replace(blank, mixer=mixer, width=width, parameters=parameters)
+        return run(sized, self._before(blank))
 
     def _before(self, blank):
         """The same configuration's runs up to lower rungs, on the same seed."""
@@ -183,19 +204,18 @@ class Hand:
 
     Args:
         folder: a search's, where `tuning.runner.hand_over` left the task.
-        width: the one width of all models; None for equal parameters.
         limits, log, environment: see `isolation.Worker`.
     """
 
-    def __init__(self, folder, width, limits, log, environment):
-        self.place = str(folder), width
+    def __init__(self, folder, limits, log, environment):
+        self.folder = str(folder)
         self.worker = isolation.Worker("tuning.runner:run_here", limits, log, environment)
         self.closed = False
 
     def __call__(self, wanted, before):
         plain = [dataclasses.asdict(one) for one in (wanted, *before)]
         try:
-            outcome = self.worker.run(*self.place, plain[0], plain[1:])
+            outcome = self.worker.run(self.folder, plain[0], plain[1:])
         except Exception:
             self._stop()
             raise

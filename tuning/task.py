@@ -82,6 +82,9 @@ class Task:
         answer: the verdict that is published for this task; None if there is none.
         measure: how answers are scored, a name from `tuning.measures`.
         needs: what must be there first, for people; empty if nothing.
+        truth: a function from a `Split` to what is known to matter, `(asked, truth)`: which position `(N,)` is asked of
+            a model that answers at each, else None, and booleans `(N, S)`, True where the answer lies. None if it is
+            not known.
     """
 
     name: str
@@ -103,3 +106,4 @@ class Task:
     answer: str | None = None
     measure: str = "accuracy"
     needs: str = ""
+    truth: Callable | None = None

@@ -3,10 +3,9 @@
 import os
 import shutil
 
-import numpy as np
-
 import zoo
 from tuning import decide, measures
+from tuning.factors import families as measured
 from tuning.reporting import words
 
 MODELS = "models"
@@ -31,18 +30,13 @@ def save(task, data, journal, found, candidates):
         best = decide.best_of(candidates, kind)
         if best is not None:
             models[kind] = f"{MODELS}/{kind}"
-            # Of its seeds the one with the best validation score: the test has no say.
-            run = max(by_name[best.name].retrainings, key=lambda run: (run.valid, -run.round))
-            _save_model(task, data, journal, run, by_name[best.name])
+            _save_model(task, data, journal, measured.best(by_name[best.name]), by_name[best.name])
     return models
 
 
 def _save_model(task, data, journal, run, family):
-    model = task.model(run.mixer, run.width, run.values["dropout"])
-    with np.load(journal.weights(run)) as arrays:
-        model.set_weights([arrays[name] for name in arrays.files])
-    if data.preprocessor is not None:
-        model.preprocessor = data.preprocessor
+    model = measured.model(task, journal, run)
+    model.preprocessor = data.preprocessor
     folder = journal.folder / MODELS / family.kind
     part = folder.with_name(f".part.{family.kind}")
     for old in (part, folder):

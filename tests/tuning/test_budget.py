@@ -1,6 +1,7 @@
 import pytest
 
-from tuning import tasks
+from tests.tuning.standins import BLOBS
+from tuning import budget, flops, tasks
 from tuning.budget import Budget, nearest_width
 
 
@@ -51,3 +52,52 @@ def test_a_given_width_is_taken_for_all():
     task = tasks.get("digits")
     width, count = Budget(task.model, task.parameters, width=8).solve("gru")
     assert (width, count) == (8, task.model("gru", 8, 0.0).count_params())
+
+
+@pytest.mark.parametrize("mixer", ["multi_head", "gated_conv"])
+def test_a_budget_of_flops_is_met_within_ten_percent(mixer):
+    task = tasks.get("digits")
+    data = task.data(0)
+    found = budget.make(task, data, "flops", 1e6)
+    width, count = found.solve(mixer)
+    model = task.model(mixer, width, 0.0)
+    assert count == model.count_params()
+    assert flops.of_step(model, data.train.take(slice(task.batch_size)).x) == pytest.approx(1e6, rel=0.1)
+
+
+def test_without_an_amount_all_cost_what_the_first_costs_with_its_parameters():
+    data = BLOBS.data(0)
+    found = budget.make(BLOBS, data, "flops")
+    width, count = Budget(BLOBS.model, BLOBS.parameters).solve({"mixer": "identity"})
+    assert found.amount == 3 * 2 * (6 * width + width * 2)
+    assert found.solve("pooling") == (width, count)
+
+
+def test_time_is_that_of_a_training_step(monkeypatch):
+    monkeypatch.setattr(budget, "step_seconds", lambda model, batch, measure: 1e-3 * model.count_params())
+    found = budget.make(BLOBS, BLOBS.data(0), "time", 0.2)
+    _, count = found.solve("identity")
+    assert 1e-3 * count == pytest.approx(0.2, rel=0.25)
+
+
+def test_widths_that_were_found_before_are_taken_from_the_folder(tmp_path):
+    first = budget.make(BLOBS, BLOBS.data(0), "flops")
+    first.remember(tmp_path)
+    solved = first.solve("identity")
+    again = Budget(lambda *_: pytest.fail("a model was built"), 1)
+    again.remember(tmp_path)
+    assert again.solve("identity") == solved
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("flop", "Did you mean 'flops'"),
+        ("flops=much", "a kind and a number: flops=2e6. Received: flops=much"),
+        ("flops=0", "a number above 0 of FLOPs. Received: 0.0"),
+        ("time=-1", "a number above 0 of seconds a step"),
+    ],
+)
+def test_what_is_no_budget_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        budget.parse(text)

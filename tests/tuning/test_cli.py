@@ -73,9 +73,23 @@ def test_a_report_is_written_again(blobs, tmp_path):
     assert (tmp_path / "out" / "report.html").exists()
 
 
+def test_weights_are_followed_by_a_report(tmp_path):
+    from tests.tuning.test_report import whole
+
+    whole().save(tmp_path)
+    found = run("report", tmp_path, "--weigh", "latency=2,score=1")
+    assert found.exit_code == 0, found.output
+    assert "With the weights latency 2, score 1: explicit attention, take multi_head, the same." in found.output
+    assert "latency (x 2)" in (tmp_path / "report.html").read_text()
+    wrong = run("report", tmp_path, "--weigh", "latancy=2")
+    assert wrong.exit_code == 2 and "Did you mean 'latency'" in wrong.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["tune", "digits", "--weigh", "latency"], "Received: latency"),
+        (["tune", "digits", "--budget", "flop"], "Did you mean 'flops'"),
         (["tune", "digit"], "Did you mean 'digits'"),
         (["tune", "digits", "--mixers", "grv"], "Did you mean 'gru'"),
         (["tune", "digits", "--mixers", '{"mixer": "gru", "bidirektional": true}'], "Did you mean 'bidirectional'"),

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import types
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import pytest
 import tuning
 import zoo
 from tests.tuning.standins import BLOBS, DIGITS, dense
-from tuning import result, training
+from tuning import factors, looks, result, training
+from tuning.factors import families as measured
 from tuning.journal import SearchFolderError
 
 
@@ -58,6 +60,35 @@ def test_the_best_of_each_kind_loads_and_scores_as_reported(found, out):
         best = max(family.retrainings, key=lambda run: (run.valid, -run.round))
         model = zoo.load(out / folder)
         assert np.mean(model.predict(test.x, verbose=0).argmax(-1) == test.y) == pytest.approx(best.test)
+
+
+def test_each_family_s_factors_are_measured_and_the_winner_s_maps_drawn(found, out):
+    for family in found.families:
+        assert family.factors.complexity["flops"] > 0
+        assert family.factors.interpretability["by"] == "faithfulness"
+        assert family.factors.number == max(family.retrainings, key=lambda run: (run.valid, -run.number)).number
+    drawn = looks.load(out)
+    assert (drawn["model"], drawn["missing"]) == (found.verdict.winner, None)
+    assert len(drawn["examples"]) == 3 and all("<svg" in example["picture"] for example in drawn["examples"])
+
+
+def test_what_was_measured_before_is_not_measured_again(found, out, monkeypatch):
+    monkeypatch.setattr(factors, "measure", lambda *_: pytest.fail("it was measured"))
+    (first, _) = found.families
+    journal = types.SimpleNamespace(folder=out)
+    assert measured.of_all(DIGITS, None, journal, [first]) == (first,)
+
+
+def test_factors_can_be_left_out(tmp_path):
+    found = tuning.compare(BLOBS, trials=1, seeds=1, epochs=1, out=tmp_path, factors=False)
+    assert [family.factors for family in found.families] == [None, None]
+    assert looks.load(tmp_path) is None
+
+
+def test_a_budget_of_flops_is_the_same_for_all(tmp_path):
+    found = tuning.compare(BLOBS, trials=1, seeds=1, epochs=1, out=tmp_path, factors=False, budget="flops=1200")
+    assert {family.retrainings[0].width for family in found.families} == {25}
+    assert found.search["budget"] == "flops=1200"
 
 
 def test_the_winning_preset_is_of_the_winning_family(found):

@@ -1,6 +1,8 @@
 import math
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from tuning import decide
 from tuning.decide import Candidate
@@ -56,8 +58,85 @@ def test_a_sure_difference_inside_the_margin_does_not_matter():
     rivals = [candidate("e", "explicit", 0.91, 0.92), candidate("i", "implicit", 0.90, 0.91)]
     verdict = decide.decide(rivals, margin=0.02)
     assert verdict.answer == decide.NO_DIFFERENCE
-    assert verdict.comparisons[0].outcome == "inside the margin"
-    assert "does not matter" in verdict.reason
+    assert verdict.comparisons[0].outcome == "equivalent"
+    assert "all of the interval is within the 0.02 that does not matter" in verdict.reason
+
+
+def test_a_mean_inside_the_margin_is_not_yet_equivalence():
+    # The differences are -0.05, 0.05, 0.01: the interval reaches over the margin on both sides.
+    rivals = [candidate("e", "explicit", 0.85, 0.95, 0.91), candidate("i", "implicit", 0.90, 0.90, 0.90)]
+    verdict = decide.decide(rivals, margin=0.02)
+    assert verdict.answer == decide.NO_DIFFERENCE
+    (found,) = verdict.comparisons
+    assert found.outcome == "inside the margin"
+    assert found.high == pytest.approx(0.01 / 3 + 4.3027 * decide.spread((-0.05, 0.05, 0.01)) / math.sqrt(3), abs=1e-4)
+    assert f"on average; {found.high:+.3f} is not excluded" in verdict.reason
+
+
+def test_an_interval_inside_the_margin_is_equivalence():
+    first, second = candidate("a", "explicit", 0.9, 0.91, 0.9), candidate("b", "implicit", 0.9, 0.9, 0.9)
+    assert decide.compare(first, second, margin=0.03).outcome == "equivalent"
+    assert decide.compare(first, second, margin=0.01).outcome == "inside the margin"
+
+
+def test_few_seeds_are_judged_by_t_and_ten_by_a_bootstrap():
+    values = (0.1, 0.3, 0.2, 0.4, 0.1, 0.5, 0.2, 0.3, 0.4, 0.9)
+    assert decide.interval(values[:9]) == decide.interval(values[:9], by="t")
+    assert decide.interval(values) == decide.interval(values, by="bootstrap") != decide.interval(values, by="t")
+    assert [
+        decide.compare(candidate("a", "explicit", *values[:n]), candidate("b", "implicit", *[0.0] * n), 0.0).method
+        for n in (1, 9, 10)
+    ] == [None, "t", "bootstrap"]
+
+
+def test_the_bootstrap_is_scipy_s_and_always_the_same():
+    values = (0.1, 0.3, 0.2, 0.4, 0.1, 0.5, 0.2, 0.3, 0.4, 0.9)
+    expected = stats.bootstrap((values,), np.mean, n_resamples=9_999, rng=np.random.default_rng(0)).confidence_interval
+    assert decide.interval(values) == (expected.low, expected.high) == decide.interval(values)
+    # Bias corrected: the one large value draws it upwards.
+    assert expected.high - np.mean(values) > np.mean(values) - expected.low
+
+
+def test_chances_are_scipy_s():
+    few = (0.1, 0.3, -0.1, 0.25)
+    assert decide.chance(few) == pytest.approx(stats.ttest_1samp(few, 0.0).pvalue)
+    # All of one sign: of the 2^11 turns of signs two are as far from zero.
+    assert decide.chance([0.1 + 0.01 * n for n in range(11)]) == pytest.approx(2 / 2**11)
+    assert decide.chance((0.3,)) is None
+    assert (decide.chance((0.2, 0.2)), decide.chance((0.0, 0.0))) == (0.0, 1.0)
+
+
+def test_holm_s_correction_is_the_one_of_a_book():
+    def of_p(p):
+        return decide.Comparison("a", "b", (), 0.1, 0.05, 0.15, "first", "t", p)
+
+    # 0.01 x 4, 0.02 x 3, 0.03 x 2 raised to the one before, 0.5 x 1.
+    found = decide.correct([of_p(0.03), of_p(0.01), of_p(0.5), of_p(0.02)], margin=0.01)
+    assert [each.adjusted for each in found] == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert [each.outcome for each in found] == ["not shown", "first", "not shown", "not shown"]
+    assert {each.among for each in found} == {4}
+
+
+def test_one_seed_is_not_counted_among_what_is_corrected():
+    one = decide.compare(candidate("a", "explicit", 0.9), candidate("b", "implicit", 0.1), 0.0)
+    two = decide.compare(candidate("a", "explicit", 0.9, 0.9), candidate("b", "implicit", 0.1, 0.1), 0.0)
+    found = decide.correct([one, two], 0.0)
+    assert (found[0].adjusted, found[1].among) == (None, 1)
+
+
+def test_the_best_of_many_must_be_better_than_the_best_of_one():
+    # p of the speakers is 0.02: shown if they are alone, not shown if each kind had three more to choose from.
+    e, i = candidate("e", "explicit", 0.9, 0.8, 0.95), candidate("i", "implicit", 0.6, 0.6, 0.6)
+    assert decide.decide([e, i], 0.02).answer == "explicit"
+    others = [
+        candidate(f"{kind}{n}", kind, *scores, valid=(0.1,) * 3)
+        for kind, scores in (("explicit", (0.7, 0.5, 0.65)), ("implicit", (0.9, 0.85, 0.8)))
+        for n in range(3)
+    ]
+    verdict = decide.decide([e, i, *others], 0.02)
+    assert verdict.answer == decide.NO_VERDICT
+    assert verdict.comparisons[0].among == 7
+    assert "of 7 comparisons that could be made" in verdict.reason
 
 
 def test_without_a_difference_the_cheaper_is_named():

@@ -1,4 +1,4 @@
-"""Two drawings: what each family costs and scores, and how it learnt."""
+"""Drawings: what each family costs and scores, how it learnt, and what its hyperparameters did."""
 
 import base64
 import io
@@ -7,10 +7,24 @@ COLOURS = {"implicit": "#0072b2", "explicit": "#d55e00", "hybrid": "#009e73", "c
 MARKERS = "os^DvP*X<>"
 
 
+#: How costs are named below an axis.
+LABELS = {
+    "parameters": "parameters",
+    "flops": "FLOPs of a training step, for an example",
+    "memory": "bytes of a training step",
+    "training": "seconds of training",
+    "latency": "seconds for an example alone",
+}
+
+
 def draw(found):
     """The figures of a `tuning.result.Result`, by name, as SVG text."""
-    families = [family for family in found.families if family.finished]
-    return {"scores": _draw_scores(families), "learning": _draw_learning(families)}
+    families = found.finished
+    return {
+        "scores": _draw_scores(families, found.fronts()),
+        "learning": _draw_learning(families),
+        "effects": _draw_effects([family for family in found.families if _rates(family)]),
+    }
 
 
 def as_data_uri(svg):
@@ -18,16 +32,41 @@ def as_data_uri(svg):
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _draw_scores(families):
-    """Test score of each seed against parameters, and against training time."""
-    figure, axes = _new_figure(2)
-    for family, marker in zip(families, _markers(families), strict=True):
-        style = {"color": COLOURS[family.kind], "marker": marker, "linestyle": "none", "alpha": 0.8}
-        axes[0].plot([family.parameters] * len(family.test), family.test, label=family.name, **style)
-        axes[1].plot([run.seconds for run in family.retrainings], family.test, **style)
-    axes[0].set(xlabel="parameters", ylabel="test score", title="Score and size")
-    axes[1].set(xlabel="seconds of training", ylabel="test score", title="Score and time")
+def _draw_scores(families, fronts):
+    """Test scores against each cost: every seed, the families' means, and the front that nothing beats in both."""
+    costs = [cost for cost in LABELS if fronts.get(cost)] or ["parameters"]
+    figure, axes = _new_figure(len(costs))
+    for axis, cost in zip(axes, costs, strict=True):
+        points = {family.name: (family.numbers[cost], family.mean) for family in families}
+        for family, marker in zip(families, _markers(families), strict=True):
+            if points[family.name][0] is None:
+                continue
+            style = {"color": COLOURS[family.kind], "marker": marker, "linestyle": "none"}
+            axis.plot([points[family.name][0]] * len(family.test), family.test, alpha=0.3, markersize=4, **style)
+            axis.plot(*points[family.name], label=family.name, markersize=8, **style)
+        line = [points[name] for name in fronts.get(cost, ())]
+        # Nothing is cheaper and better: what lies on the line is what is left to choose from.
+        axis.plot(*zip(*line), color="#555555", linestyle="--", linewidth=1, drawstyle="steps-post", zorder=0)
+        axis.set(xlabel=LABELS[cost], ylabel="test score", title=f"Score and {cost}")
     return _finish(figure, axes[0], families)
+
+
+def _draw_effects(families):
+    """Validation score of each trial against its learning rate."""
+    figure, (axes,) = _new_figure(1)
+    for family, marker in zip(families, _markers(families), strict=True):
+        style = {"color": COLOURS[family.kind], "marker": marker, "markersize": 5, "linestyle": "-", "linewidth": 0.5}
+        axes.plot(*zip(*sorted(_rates(family))), label=family.name, **style)
+    axes.set(xlabel="learning rate", ylabel="validation score", title="Every trial", xscale="log")
+    return _finish(figure, axes, families)
+
+
+def _rates(family):
+    return [
+        (run.values["learning_rate"], run.valid)
+        for run in family.trials
+        if run.valid is not None and "learning_rate" in run.values
+    ]
 
 
 def _draw_learning(families):

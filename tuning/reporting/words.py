@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 
-from tuning import decide, measures
+from tuning import decide, measures, weighing
 
 
 def headline(found):
@@ -12,9 +12,29 @@ def headline(found):
     answer, winner, task = found.verdict.answer, found.verdict.winner, found.search["task"]
     if answer == decide.NO_VERDICT:
         return f"No verdict on {task}" + (f" yet: {winner} did best, and more seeds would tell." if winner else ".")
+    if answer == decide.NO_DIFFERENCE and _only_on_average(found.verdict):
+        return (
+            f"No difference that matters was seen between implicit and explicit on {task}, though one is not excluded: "
+            f"take {winner}, the cheaper."
+        )
     if answer == decide.NO_DIFFERENCE:
         return f"No difference that matters between implicit and explicit on {task}: take {winner}, the cheaper."
     return f"{answer.capitalize()} attention serves {task} best: take {winner}."
+
+
+def _only_on_average(verdict):
+    """Whether the means lie inside the margin and the interval does not."""
+    return any(each.outcome == "inside the margin" for each in verdict.comparisons[:1])
+
+
+def choice(found, weighed):
+    """What weights make of it, in a sentence."""
+    said = ", ".join(f"{name} {weight:g}" for name, weight in weighed.weights.items())
+    if weighed.choice is None:
+        return f"With the weights {said} there is nothing to choose from."
+    beside = "the same" if weighed.choice == found.verdict.winner else f"instead of {found.verdict.winner}"
+    beside = "" if found.verdict.winner is None else f", {beside}"
+    return f"With the weights {said}: {weighed.kind} attention, take {weighed.choice}{beside}."
 
 
 def agreement(found):
@@ -26,9 +46,16 @@ def agreement(found):
     return f"Published for this task: {published}. This search {agrees}."
 
 
-def collect(found):
-    """All that a template shows, by name."""
-    finished = sorted((family for family in found.families if family.finished), key=lambda family: -family.mean)
+def collect(found, weights=None, looks=None):
+    """All that a template shows, by name.
+
+    Args:
+        found: a `tuning.result.Result`.
+        weights: by factor, or None.
+        looks: what `tuning.looks.load` found, or None.
+    """
+    finished = sorted(found.finished, key=lambda family: -family.mean)
+    weighed = found.weigh(weights) if weights else None
     winner = found.family(found.verdict.winner) if found.verdict.winner else None
     return {
         "headline": headline(found),
@@ -44,6 +71,19 @@ def collect(found):
         "seeds": _scores_by_seed(finished),
         "trials": [_trial(family, run) for family in found.families for run in family.trials],
         "failed": [(family.name, family.failures, family.finished) for family in found.families if family.failures],
+        "factors": [_factors(family) for family in finished if family.factors],
+        "fits": [row for family in finished if family.factors for row in _fits(family)],
+        "missing": [
+            (family.name, name, why)
+            for family in finished
+            if family.factors
+            for name, why in family.factors.missing.items()
+        ],
+        "device": next((each.factors.resources.get("device") for each in finished if each.factors), None),
+        "fronts": [(cost, ", ".join(names)) for cost, names in found.fronts().items()],
+        "weighed": weighed and _weighed(found, weighed),
+        "effects": [row for family in found.families for row in _effects(family)],
+        "looks": looks,
         "minutes": f"{found.seconds / 60:.1f}",
         "command": command(found.search),
     }
@@ -64,6 +104,8 @@ def command(search):
     mixers = ",".join(map(_spec, search["mixers"]))
     options = {"mixers": mixers, **{name: search[name] for name in ("trials", "seeds", "seed", "epochs", "backend")}}
     size = {"parameters": search["parameters"]} if search["width"] is None else {"width": search["width"]}
+    # Results that are older than budgets were all of equal parameters.
+    size |= {"budget": search["budget"]} if search.get("budget", "parameters") != "parameters" else {}
     parts = ["keras-attn", "tune", search["task"], "--out", "DIR"]
     for name, value in {**options, **size}.items():
         parts += [f"--{name}", str(value)]
@@ -98,26 +140,129 @@ def _row(family):
     }
 
 
+def _factors(family):
+    """A row of what was measured, as text; a dash for what was not."""
+    measured = family.factors
+    shown, fit = measured.interpretability, measured.fit
+    return {
+        "name": family.name,
+        "kind": family.kind,
+        "score": f"{family.mean:.4f}",
+        "parameters": f"{family.parameters:,}",
+        "flops": _say(measured.complexity.get("flops"), short),
+        "memory": _say(measured.complexity.get("memory"), lambda size: f"{size / 2**20:.1f} MiB"),
+        "interpretability": _say(shown.get("value"), lambda value: f"{value:.2f} ({shown['by']}, {shown['map']})"),
+        "chance": _say(shown.get("chance"), "{:.2f}".format),
+        "reach": _say(fit.get("reach"), "{:.1f}".format),
+        "length": _say(family.numbers["length"], "{:.4f}".format),
+        "distance": _say(family.numbers["distance"], "{:.4f}".format),
+        "training": f"{family.seconds:.1f}",
+        **{f"latency_{size}": f"{seconds * 1e3:.3g}" for size, seconds in family.latency.items()},
+        **{f"throughput_{size}": f"{1 / seconds:,.0f}" for size, seconds in family.latency.items()},
+    }
+
+
+def _say(value, how):
+    return "–" if value is None else how(value)
+
+
+def short(number):
+    """A large number in four characters or so: `1.74 M`."""
+    for power, letter in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g} {letter}"
+    return f"{number:.3g}"
+
+
+def _fits(family):
+    """Scores by length and by distance, a row each, and the profile of the sensitivity."""
+    fit = family.factors.fit
+    by = {"length": "score by length", "position": "score by position"}.get(fit.get("by"))
+    rows = [(by, fit.get("bins"), "score"), ("score by reach", fit.get("distance"), "score")]
+    rows.append(("sensitivity by distance", fit.get("profile"), "share"))
+    return [
+        {"name": family.name, "what": what, "bins": "; ".join(_bin(each, number) for each in bins)}
+        for what, bins, number in rows
+        if bins
+    ]
+
+
+def _bin(each, number):
+    between = f"{each['low']:.3g}" if each["low"] == each["high"] else f"{each['low']:.3g} to {each['high']:.3g}"
+    return f"{between}: {_say(each[number], '{:.3f}'.format)}"
+
+
+def _weighed(found, weighed):
+    rows = [
+        {
+            "name": name,
+            "sum": f"{total:.3f}",
+            "shares": [_say(share, "{:.3f}".format) for share in weighed.shares[name].values()],
+        }
+        for name, total in weighed.sums.items()
+    ]
+    return {
+        "choice": choice(found, weighed),
+        "factors": [f"{name} (x {weight:g})" for name, weight in weighed.weights.items()],
+        "rows": rows,
+        "scale": weighing.SCALE,
+        "notes": weighed.notes,
+    }
+
+
+def _effects(family):
+    """Of each value that trials of a family chose between, how they did; learning rates are in a figure."""
+    groups = {}
+    for run in family.trials:
+        for name, value in run.values.items():
+            if name not in ("mixer", "learning_rate") and run.valid is not None:
+                groups.setdefault((name.split("/", 1)[-1], value), []).append(run.valid)
+    chosen_from = [name for name, _ in groups]
+    return [
+        {
+            "name": family.name,
+            "option": option,
+            "value": str(value),
+            "trials": len(scores),
+            "best": f"{max(scores):.4f}",
+            "mean": f"{sum(scores) / len(scores):.4f}",
+        }
+        for (option, value), scores in groups.items()
+        # One value has no effect to show.
+        if chosen_from.count(option) > 1
+    ]
+
+
 def _against(winner, families, margin):
-    """The winner less each other family, seed by seed."""
+    """The winner less each other family, seed by seed, corrected for how many they are."""
+    others = [other for other in families if other.name != winner.name]
+    compared = [decide.compare(winner.as_candidate(), other.as_candidate(), margin) for other in others]
     rows = []
-    for other in families:
-        if other.name == winner.name:
-            continue
-        found = decide.compare(winner.as_candidate(), other.as_candidate(), margin)
-        between = "one seed" if found.low is None else f"{found.low:+.4f} to {found.high:+.4f}"
-        each = ", ".join(f"{difference:+.4f}" for difference in found.differences)
-        meaning = {"first": f"{winner.name} is better", "second": f"{other.name} is better"}
+    for found in decide.correct(compared, margin):
+        meaning = {"first": f"{found.first} is better", "second": f"{found.second} is better"}
         rows.append(
             {
-                "pair": f"{winner.name} less {other.name}",
+                "pair": f"{found.first} less {found.second}",
                 "mean": f"{found.mean:+.4f}",
-                "interval": between,
-                "each": each,
+                "interval": _between(found.low, found.high),
+                "method": found.method or "",
+                "other": _between(*decide.interval(found.differences, by=_other(found.method))),
+                "p": _say(found.p, "{:.2g}".format),
+                "adjusted": _say(found.adjusted, "{:.2g}".format),
+                "each": ", ".join(f"{difference:+.4f}" for difference in found.differences),
                 "meaning": meaning.get(found.outcome, found.outcome),
             }
         )
     return rows
+
+
+def _between(low, high):
+    return "one seed" if low is None else f"{low:+.4f} to {high:+.4f}"
+
+
+def _other(method):
+    """The method that an interval was not made by, to be shown beside it."""
+    return "bootstrap" if method == "t" else "t"
 
 
 def _scores_by_seed(families):

@@ -1,0 +1,104 @@
+"""What the winner looks at in a few examples: pictures, and the maps as numbers."""
+
+import numpy as np
+
+from tuning.journal import read_json, write_json
+
+FOLDER, DESCRIPTION = "looks", "looks.json"
+EXAMPLES = 3
+#: How many examples the few are chosen from.
+AMONG = 64
+
+
+def save(task, data, journal, found, verdict):
+    """Draws maps of the winner on a few validation examples of different answers, into the journal's folder.
+
+    What goes wrong does not end a search: then the folder says why there are none.
+
+    Args:
+        task: a `tuning.task.Task`.
+        data: its `tuning.task.Data`.
+        journal: the `tuning.journal.Journal` that still has the weights.
+        found: a `tuning.result.FamilyResult` for each family.
+        verdict: a `tuning.decide.Verdict`.
+    """
+    if verdict.winner is None:
+        return
+    from tuning.factors import families as measured
+
+    family = next(family for family in found if family.name == verdict.winner)
+    folder = journal.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    try:
+        model = measured.model(task, journal, measured.best(family))
+        content = {"examples": _draw(task, data, model, folder), "missing": None}
+    except Exception as error:
+        content = {"examples": [], "missing": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+    write_json(folder / DESCRIPTION, {"model": family.name, **content})
+
+
+def load(folder):
+    """What `save` wrote: a dict of "model", "examples" and "missing"; None if nothing was."""
+    path = folder / FOLDER / DESCRIPTION
+    if not path.exists():
+        return None
+    found = read_json(path)
+    for number, example in enumerate(found["examples"]):
+        example["picture"] = (folder / FOLDER / f"{number}.svg").read_text(encoding="utf-8")
+    return found
+
+
+def _draw(task, data, model, folder):
+    from tuning.factors import answers, interpretability
+
+    split = data.valid.take(slice(AMONG))
+    split = split.take(_of_different_answers(answers.subject(task, model, split).said))
+    subject = answers.subject(task, model, split)
+    maps = interpretability.maps(model, subject)
+    examples = []
+    for number in range(len(split)):
+        picture = _explanation(data, model, split, subject, maps, number)
+        picture.picture(folder / f"{number}.svg")
+        parts = {name: [float(f"{value:.4g}") for value in each] for name, each in picture.parts.items()}
+        examples.append({"kind": picture.kind, "answer": picture.answer, "maps": parts})
+    return examples
+
+
+def _of_different_answers(said):
+    """The first example of each answer, and then the first of the others."""
+    _, first = np.unique(said, return_index=True)
+    order = [*sorted(first), *(index for index in range(len(said)) if index not in set(first))]
+    return np.array(order[:EXAMPLES])
+
+
+def _explanation(data, model, split, subject, maps, number):
+    """A `zoo.Explanation` of one example: of its real positions alone."""
+    import zoo
+
+    real = subject.real[number]
+    parts = {name: each[number][real] for name, each in maps.items()}
+    kind, shown, grid = _shown(data, model, split, real, number)
+    return zoo.Explanation(kind, shown, _answer(split, subject, number), parts, {}, grid, f"Example {number + 1}")
+
+
+def _answer(split, subject, number):
+    asked = None if subject.asked is None else int(subject.asked[number])
+    right = split.y[number] if asked is None or split.y.ndim < 2 else split.y[number, asked]
+    said = subject.said[number]
+    where = "" if asked is None else f" at position {asked}"
+    if np.ndim(right):
+        return f"Answered{where}: {said:.3g}, the mean of {np.size(right)} numbers; right is {np.mean(right):.3g}."
+    return f"Answered{where}: {said:.4g}; right is {right:.4g}."
+
+
+def _shown(data, model, split, real, number):
+    """What is looked at: kind, labels or numbers, and of an image the grid of its positions."""
+    x = split.x
+    if isinstance(x, dict) or np.issubdtype(x.dtype, np.integer):
+        ids = (x.get("token_ids", next(iter(x.values()))) if isinstance(x, dict) else x)[number][real]
+        tokenizer = getattr(data.preprocessor, "tokenizer", None)
+        return "text", tuple(str(int(i)) if tokenizer is None else tokenizer.id_to_token(int(i)) for i in ids), None
+    if x.ndim == 4:
+        patch = model.backbone.patch_size
+        return "image", x[number], (x.shape[1] // patch, x.shape[2] // patch)
+    return "series", x[number][real], None
