@@ -10,7 +10,7 @@ EPOCH, EPOCHS = 2_560, 8
 
 
 def rule(numbers, count):
-    """63 letters of noise, a mark before one of them, then a question; its label is the marked letter."""
+    """62 letters, a mark before one of them, then a question; its label is the marked letter."""
     tokens = numbers.integers(LETTERS, size=(count, LENGTH))
     place = numbers.integers(LENGTH - 2, size=(count, 1))
     np.put_along_axis(tokens, place, MARK, axis=1)
@@ -32,7 +32,7 @@ def model(mixer, width, dropout):
 
 NEEDLE = sequences.task(
     name="needle",
-    description="A needle in noise: one marked letter of 16 among 62 others, asked for at the end.",
+    description="A needle in noise: one marked letter of 16 among 61 others, asked for at the end.",
     data=data,
     model=model,
     parameters=20_000,

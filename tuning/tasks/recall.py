@@ -36,9 +36,7 @@ def data(seed, name, pairs):
 
 def model(mixer, width, dropout, pairs):
     """A causal tagger: at each position one of the values."""
-    return sequences.tagger(
-        mixer, width, dropout, vocabulary=2 * pairs + VALUES, outputs=VALUES, length=3 * pairs
-    )
+    return sequences.tagger(mixer, width, dropout, vocabulary=2 * pairs + VALUES, outputs=VALUES, length=3 * pairs)
 
 
 def _task(name, pairs):

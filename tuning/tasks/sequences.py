@@ -1,7 +1,7 @@
 """What tasks on sequences made by a rule have in common: splits, answers behind a question, a causal tagger.
 
-A rule is a function of a `numpy.random.Generator` and a count. It returns tokens, int `(N, T)`, answers, `(N, T)` labels
-or `(N, T, 1)` numbers, and where they are asked for, boolean `(T,)` or `(N, T)`.
+A rule is a function of a `numpy.random.Generator` and a count. It returns tokens, int `(N, T)`, answers, which are
+labels `(N, T)` or numbers `(N, T, 1)`, and where they are asked for, boolean `(T,)` or `(N, T)`.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def task(**row):
 
 
 def splits(name, rule, seed, train):
-    """Train, validation and test by a rule. No sequence comes twice in them, so that no training sequence does in a run.
+    """Train, validation and test by a rule. No sequence comes twice, neither in one of them nor in two.
 
     Args:
         name: what the numbers are drawn for: with another name they are others.
