@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from tuning import comparison, tasks
+from tuning import comparison, families, tasks
 from tuning.task import Data, Split
 
 #: What is published of them; what is not is established by the table of known answers alone.
@@ -30,7 +30,8 @@ OPEN = {
     "adding_48",
     "adding_96",
 }
-SYNTHETIC = tuple(tasks.SYNTHETIC)
+#: One of a kind: they share what is tested of them here; tests/tuning/test_rules.py looks at each.
+SYNTHETIC = ("recall_4", "parity", "adding_16")
 
 
 def test_the_tasks_are_there_and_the_published_answers_with_them():
@@ -43,8 +44,6 @@ def test_each_task_is_found_by_the_name_that_it_has():
 
 
 def test_every_synthetic_task_tries_both_kinds_a_hybrid_and_a_control():
-    from tuning import families
-
     for task in tasks.SYNTHETIC.values():
         kinds = {family.kind for family in families.make_all(task.mixers)}
         assert kinds == {"implicit", "explicit", "hybrid", "control"}, task.name

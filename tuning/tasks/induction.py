@@ -5,7 +5,7 @@ import numpy as np
 from tuning.tasks import sequences
 
 LETTERS, COUNT = 32, 16
-EPOCH, EPOCHS = 5_120, 8
+EPOCH, EPOCHS = 2_560, 8
 
 
 def rule(numbers, count):

@@ -32,6 +32,7 @@ PARITY = sequences.task(
     parameters=20_000,
     epochs=EPOCHS,
     epoch_size=EPOCH,
+    batch_size=128,
     mixers=(
         "multi_head",
         "gru",

@@ -48,6 +48,7 @@ def _task(name, pairs):
         parameters=40_000,
         epochs=EPOCHS,
         epoch_size=EPOCH,
+        batch_size=128,
         answer="explicit",
     )
 

@@ -26,7 +26,7 @@ EVERYWHERE = np.array(True)
 def task(**row):
     """A `Task` with what such tasks have in common; a row says what differs."""
     common = {
-        "batch_size": 128,
+        "batch_size": 64,
         "mixers": MIXERS,
         "trials": 2,
         "seeds": 3,
