@@ -106,9 +106,10 @@ def _describe(line):
 
 
 def read(path):
-    """The lines of a file of runs; what a kill left unfinished is no line."""
+    """The lines of a file of runs, of those of one run the last; what a kill left unfinished is no line."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [found for found in map(_parse, lines) if found is not None]
+    found = [line for line in map(_parse, lines) if line is not None]
+    return list({_key(line): line for line in found}.values())
 
 
 def _parse(line):
@@ -139,7 +140,7 @@ def candidates(lines, size):
     for family in dict.fromkeys(line["family"] for line in lines):
         mine = [line for line in lines if (line["family"], line["size"]) == (family, size)]
         rates = [_candidate([line for line in mine if line["learning_rate"] == rate]) for rate in _rates(mine)]
-        best = max(filter(None, rates), key=lambda each: sum(each.valid) / len(each.valid), default=None)
+        best = max(filter(None, rates), key=lambda each: (len(each.valid), _mean(each.valid)), default=None)
         found += [best] if best else []
     # A comparison is paired: who failed on a seed, or is not through with all of them, does not take part.
     most = max((len(each.test) for each in found), default=0)
@@ -161,45 +162,63 @@ def _candidate(runs):
 
 
 def report(options):
-    """For each task and size the best of each kind, the difference between them, and who wins."""
+    """For each task and size who wins by how much, then every family's score, then what it took."""
     lines = read(options.out)
-    print("| task | parameters | implicit | explicit | hybrid | explicit less implicit | winner | published |")
-    print("|---|---|---|---|---|---|---|---|")
-    counted = []
-    for name in options.tasks:
-        task = tasks.get(name)
-        version = fingerprint(task, task.data(0))
-        mine = [line for line in lines if (line["task"], line["version"]) == (name, version)]
-        counted += mine
-        for size in SIZES:
-            there = candidates(mine, size)
-            if there:
-                print(_row(task, size, there))
-    hours = sum(line["cpu"] for line in counted) / 3600
-    failed = sum("failure" in line for line in counted)
+    found = {name: _of_task(lines, tasks.get(name)) for name in options.tasks}
+    rows = [(tasks.get(name), size, candidates(found[name], size)) for name in options.tasks for size in SIZES]
+    rows = [row for row in rows if row[2]]
+    head = ("task", "parameters", *KINDS, "explicit less implicit", "winner", "published")
+    _print_table(head, [_winner_row(*row) for row in rows])
+    names = list(dict.fromkeys(each.name for _, _, there in rows for each in there))
+    _print_table(("task", "parameters", *names), [_family_row(*row, names) for row in rows])
+    counted = [line for mine in found.values() for line in mine]
     wanted = sum(len(tasks.get(name).mixers) * len(_grid(name, options.seeds)) for name in options.tasks)
-    print(f"\n{len(counted)} of {wanted} runs, {failed} failed, {hours:.2f} hours of a core.")
+    failed, hours = sum("failure" in line for line in counted), sum(line["cpu"] for line in counted) / 3600
+    print(f"{len(counted)} of {wanted} runs, {failed} failed, {hours:.2f} hours of a core.")
+
+
+def _of_task(lines, task):
+    """The lines of a task as it is now."""
+    version = fingerprint(task, task.data(0))
+    return [line for line in lines if (line["task"], line["version"]) == (task.name, version)]
+
+
+def _print_table(head, rows):
+    for row in (head, ["---"] * len(head), *rows):
+        print(f"| {' | '.join(row)} |")
+    print()
 
 
 def _grid(name, seeds):
     return list(itertools.product(SIZES, tasks.get(name).learning_rates, range(seeds)))
 
 
-def _row(task, size, there):
+def _winner_row(task, size, there):
     best = {kind: decide.best_of(there, kind) for kind in KINDS}
-    cells = [_cell(best[kind]) for kind in KINDS]
-    difference = ""
-    if best["explicit"] and best["implicit"]:
-        found = decide.compare(best["explicit"], best["implicit"], task.margin)
-        between = "" if found.low is None else f" ({found.low:+.3f} to {found.high:+.3f})"
-        difference = f"{found.mean:+.3f}{between}"
+    cells = [f"{each.name} {_mean(each.test):.3f}" if each else "" for each in best.values()]
     winner = decide.decide(there, task.margin).answer
-    count = f"{round(size * task.parameters):,}"
-    return f"| {task.name} | {count} | {' | '.join(cells)} | {difference} | {winner} | {task.answer or ''} |"
+    return [*_where(task, size), *cells, _difference(best, task.margin), winner, task.answer or ""]
 
 
-def _cell(candidate):
-    return f"{candidate.name} {sum(candidate.test) / len(candidate.test):.3f}" if candidate else ""
+def _difference(best, margin):
+    if not (best["explicit"] and best["implicit"]):
+        return ""
+    found = decide.compare(best["explicit"], best["implicit"], margin)
+    between = "" if found.low is None else f" ({found.low:+.3f} to {found.high:+.3f})"
+    return f"{found.mean:+.3f}{between}"
+
+
+def _family_row(task, size, there, names):
+    scores = {each.name: f"{_mean(each.test):.3f}" for each in there}
+    return [*_where(task, size), *(scores.get(name, "") for name in names)]
+
+
+def _where(task, size):
+    return task.name, f"{round(size * task.parameters):,}"
+
+
+def _mean(values):
+    return sum(values) / len(values)
 
 
 def _part(text):

@@ -52,6 +52,17 @@ def test_who_is_not_through_with_all_seeds_takes_no_part_yet(table):
     assert [found.name for found in table.candidates(lines, 1.0)] == ["gru"]
 
 
+def test_a_rate_that_is_not_through_with_all_seeds_is_no_choice_yet(table):
+    lines = [line(seed=seed, valid=0.5) for seed in (0, 1)] + [line(seed=0, learning_rate=0.01, valid=0.9)]
+    assert [found.valid for found in table.candidates(lines, 1.0)] == [(0.5, 0.5)]
+
+
+def test_a_run_that_was_done_twice_counts_once(table, tmp_path):
+    for test in (0.3, 0.4):
+        table.append(tmp_path / "runs.jsonl", line(test=test))
+    assert [found["test"] for found in table.read(tmp_path / "runs.jsonl")] == [0.4]
+
+
 def test_half_a_line_that_a_kill_left_is_no_line_and_harms_none(table, tmp_path):
     path = tmp_path / "runs.jsonl"
     table.append(path, line(seed=0))
@@ -91,4 +102,5 @@ def test_a_row_says_who_wins_by_how_much_and_what_is_published(table, capsys, tm
     said = capsys.readouterr().out
     row = "| recall | 40,000 | gru 0.251 | multi_head 0.750 |  | +0.499 (+0.497 to +0.501) | explicit | explicit |"
     assert row in said
+    assert "| task | parameters | gru | multi_head |" in said and "| recall | 40,000 | 0.251 | 0.750 |" in said
     assert "6 of 126 runs, 0 failed, 0.00 hours of a core." in said
