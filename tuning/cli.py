@@ -33,10 +33,11 @@ def list_tasks():
     """List the tasks that come with the project."""
     from tuning import tasks
 
+    wide = max(map(len, tasks.names()))
     for name in tasks.names():
         task = tasks.get(name)
-        typer.echo(f"{name:<8} {task.description}")
-        typer.echo(f"{'':<8} Published: {task.answer or 'nothing'}. Needs: {task.needs or 'nothing'}.")
+        typer.echo(f"{name:<{wide}} {task.description}")
+        typer.echo(f"{'':<{wide}} Published: {task.answer or 'nothing'}. Needs: {task.needs or 'nothing'}.")
 
 
 @app.command()

@@ -122,8 +122,8 @@ def describe(task, data, seed, width, budget="parameters"):
         for field in dataclasses.fields(task)
         if field.name not in ("data", "model", "description", "answer", "needs", "truth")
     }
-    model = f"{task.model.__module__}.{task.model.__qualname__}"
-    search = {"task": plain.pop("name"), **plain, "model": model, "data": data.checksum(), "seed": seed, "width": width}
+    identity = {"model": _name(task.model), "data": data.checksum(), "seed": seed, "width": width}
+    search = {"task": plain.pop("name"), **plain, **identity}
     backend = keras.backend.backend()
     names = ("keras", "keras-hub", "keras-tuner", "numpy", backend)
     packages = {name: importlib.metadata.version(name) for name in names}
@@ -205,6 +205,13 @@ def _check_number(name, value, least, most=None):
     whole_number(name, value, least)
     if most is not None and value > most:
         raise ValueError(f"`{name}` must be at most {most}. Received: {name}={value!r}")
+
+
+def _name(function):
+    """Where a function comes from, and what is filled in already if it is a `functools.partial`."""
+    filled = ", ".join(f"{name}={value!r}" for name, value in getattr(function, "keywords", {}).items())
+    function = getattr(function, "func", function)
+    return f"{function.__module__}.{function.__qualname__}" + (f"({filled})" if filled else "")
 
 
 def _as_json(content):

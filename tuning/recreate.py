@@ -15,7 +15,7 @@ import numpy as np
 
 from tuning.task import Data, Split, Task
 
-FUNCTIONS = ("data", "model")
+FUNCTIONS = ("data", "model", "truth")
 SPLITS = ("train", "valid", "test")
 #: A script is loaded under this name, so that what it does under `if __name__ == "__main__":` is not done again.
 SCRIPT = "__keras_attn_script__"
@@ -32,14 +32,14 @@ def describe(task):
             that were typed into a session.
     """
     fields = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
-    fields.update({name: _describe_function(fields[name]) for name in FUNCTIONS})
+    fields.update({name: _describe_function(fields[name]) for name in FUNCTIONS if fields[name] is not None})
     return json.loads(json.dumps(fields))
 
 
 def make(description):
     """The `tuning.task.Task` that was described."""
     fields = {name: _as_tuples(value) for name, value in description.items()}
-    fields.update({name: _make_function(description[name]) for name in FUNCTIONS})
+    fields.update({name: _make_function(description[name]) for name in FUNCTIONS if description[name] is not None})
     return Task(**fields)
 
 

@@ -18,11 +18,17 @@ from tuning.task import Data, Split
 ROOT = Path(__file__).parents[2]
 
 
+def plain(task):
+    """A task's fields; functions with keywords filled in, which are never equal, by what they are made of."""
+    fields = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
+    return {name: (getattr(value, "func", value), getattr(value, "keywords", None)) for name, value in fields.items()}
+
+
 @pytest.mark.parametrize(
     "task", [*map(tasks.get, tasks.names()), standins.BLOBS, standins.DIGITS], ids=lambda t: t.name
 )
 def test_a_task_comes_back_from_plain_data(task):
-    assert recreate.make(json.loads(json.dumps(recreate.describe(task)))) == task
+    assert plain(recreate.make(json.loads(json.dumps(recreate.describe(task))))) == plain(task)
 
 
 def test_functions_with_keywords_filled_in_come_back():

@@ -1,77 +1,67 @@
-"""Associative recall: pairs of keys and values, then the keys again, each to be answered with its value."""
+"""Associative recall: pairs of keys and values, then the keys again, each to be answered with its value; at any size.
+
+Arora et al., 2023, https://arxiv.org/abs/2312.04927: attention recalls at any size, what has a state of fixed size does
+so as long as the pairs fit in.
+"""
+
+import functools
 
 import numpy as np
 
-from tuning.seeds import derive
-from tuning.task import Data, Split, Task
+from tuning.tasks import sequences
 
-PAIRS, KEYS, VALUES = 8, 16, 16
-#: No training sequence comes twice in a run.
-EPOCH, EPOCHS, VALID, TEST = 5_120, 8, 512, 1024
+VALUES = 16
+EPOCH, EPOCHS = 5_120, 8
 
 
-def data(seed):
-    """Sequences `k1 v1 ... k8 v8 q1 ... q8`; keys differ, and the label at each query is the value of its key."""
-    numbers = np.random.default_rng(derive(seed, "recall"))
-    return Data(*(_draw(numbers, count) for count in (EPOCH * EPOCHS, VALID, TEST)))
+def rule(numbers, count, pairs):
+    """Sequences `k1 v1 ... kn vn q1 ... qn`; keys differ, and the label at each query is the value of its key.
 
-
-def _draw(numbers, count):
-    keys = numbers.permuted(np.tile(np.arange(KEYS), (count, 1)), axis=1)[:, :PAIRS]
-    values = numbers.integers(VALUES, size=(count, PAIRS))
-    asked = numbers.permuted(np.tile(np.arange(PAIRS), (count, 1)), axis=1)
-    pairs = np.stack([keys, KEYS + values], axis=2).reshape(count, 2 * PAIRS)
-    tokens = np.concatenate([pairs, np.take_along_axis(keys, asked, axis=1)], axis=1).astype("int32")
+    The keys are drawn from twice as many.
+    """
+    keys = numbers.permuted(np.tile(np.arange(2 * pairs), (count, 1)), axis=1)[:, :pairs]
+    values = numbers.integers(VALUES, size=(count, pairs))
+    asked = numbers.permuted(np.tile(np.arange(pairs), (count, 1)), axis=1)
+    shown = np.stack([keys, 2 * pairs + values], axis=2).reshape(count, 2 * pairs)
+    tokens = np.concatenate([shown, np.take_along_axis(keys, asked, axis=1)], axis=1)
     labels = np.zeros_like(tokens)
-    labels[:, 2 * PAIRS :] = np.take_along_axis(values, asked, axis=1)
-    weight = np.zeros(tokens.shape, "float32")
-    weight[:, 2 * PAIRS :] = 1.0
-    return Split({"token_ids": tokens, "padding_mask": np.ones_like(tokens)}, labels, weight)
+    labels[:, 2 * pairs :] = np.take_along_axis(values, asked, axis=1)
+    return tokens, labels, np.arange(3 * pairs) >= 2 * pairs
 
 
-def truth(split):
+def truth(split, pairs):
     """The first question is asked; its pair, key and value, is what matters."""
     tokens = split.x["token_ids"]
-    asked = np.full(len(tokens), 2 * PAIRS)
-    key = tokens[:, : 2 * PAIRS : 2] == tokens[:, 2 * PAIRS, None]
+    asked = np.full(len(tokens), 2 * pairs)
+    key = tokens[:, : 2 * pairs : 2] == tokens[:, 2 * pairs, None]
     found = np.zeros(tokens.shape, bool)
-    found[:, : 2 * PAIRS] = np.repeat(key, 2, axis=1)
+    found[:, : 2 * pairs] = np.repeat(key, 2, axis=1)
     return asked, found
 
 
-def model(mixer, width, dropout):
+def data(seed, name, pairs):
+    """Splits by the rule. No training sequence comes twice in a run."""
+    return sequences.splits(name, functools.partial(rule, pairs=pairs), seed, EPOCH * EPOCHS)
+
+
+def model(mixer, width, dropout, pairs):
     """A causal tagger: at each position one of the values."""
-    import zoo
+    return sequences.tagger(mixer, width, dropout, vocabulary=2 * pairs + VALUES, outputs=VALUES, length=3 * pairs)
 
-    backbone = zoo.MixerTextBackbone(
-        KEYS + VALUES, hidden_dim=width, mixer=mixer, dropout=dropout, sequence_length=3 * PAIRS, causal=True
+
+def _task(name, pairs):
+    return sequences.task(
+        name=name,
+        description=f"Associative recall: {pairs} pairs of keys and values, then the value of each key is asked for.",
+        data=functools.partial(data, name=name, pairs=pairs),
+        model=functools.partial(model, pairs=pairs),
+        parameters=40_000,
+        epochs=EPOCHS,
+        epoch_size=EPOCH,
+        batch_size=128,
+        answer="explicit",
+        truth=functools.partial(truth, pairs=pairs),
     )
-    return zoo.MixerTagger(backbone, num_classes=VALUES)
 
 
-RECALL = Task(
-    name="recall",
-    description="Associative recall: 8 pairs of keys and values, then the value of each key is asked for.",
-    data=data,
-    model=model,
-    parameters=40_000,
-    epochs=EPOCHS,
-    epoch_size=EPOCH,
-    batch_size=128,
-    mixers=(
-        "multi_head",
-        "multiplicative",
-        "gru",
-        "gated_conv",
-        "linear_recurrence",
-        ("gru", "multi_head"),
-        "identity",
-    ),
-    trials=2,
-    seeds=3,
-    margin=0.02,
-    causal=True,
-    solved=0.999,
-    answer="explicit",
-    truth=truth,
-)
+RECALL = (_task("recall_4", 4), _task("recall", 8), _task("recall_16", 16))

@@ -1,0 +1,244 @@
+"""Who wins on the tasks with known answers? Every family at every size, learning rate and seed, and a table of it.
+
+    KERAS_BACKEND=tensorflow python benchmarks/known_answers.py run [--tasks recall parity ...] [--part 0/2]
+    python benchmarks/known_answers.py report [--tasks recall parity ...]
+
+A run is one model trained by one recipe, as searches train it: the same data, the same epochs. Sizes are the task's
+number of parameters and a quarter of it, learning rates the task's three, seeds 0, 1, 2. Of each family at each size
+the learning rate is chosen by the mean validation score over the seeds, and judged by the test.
+
+Each run is a line of JSON in a file (`--out FILE`), written whole; one that is there is not done again, so that the
+same command goes on where it was killed. A task whose data or epochs have changed is another one and is run anew. Two
+processes share the work: `--part 0/2` in one, `--part 1/2` in the other, with the same file.
+"""
+
+import argparse
+import gc
+import itertools
+import json
+import os
+import time
+import zlib
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+
+from tuning import decide, families, spaces, tasks
+from tuning.budget import Budget
+from tuning.seeds import derive
+from tuning.training import Recipe, Workbench, latency, score
+
+FILE = Path(__file__).with_suffix(".jsonl")
+#: Of a task's number of parameters.
+SIZES = (1.0, 0.25)
+SEEDS = 3
+KINDS = ("implicit", "explicit", "hybrid")
+
+
+def run(options):
+    """Does what is not done yet of this part of the work."""
+    part, parts = options.part
+    done = {_key(line) for line in read(options.out)}
+    for number, name in enumerate(options.tasks):
+        task = tasks.get(name)
+        data = task.data(0)
+        version = fingerprint(task, data)
+        units = itertools.product(enumerate(families.make_all(task.mixers)), enumerate(SIZES))
+        for (row, family), (column, size) in units:
+            # Like the fields of a chessboard, so that each part has its share of every task, family and size.
+            if (number + row + column) % parts == part:
+                _run_unit(task, data, version, family, size, done, options)
+
+
+def _run_unit(task, data, version, family, size, done, options):
+    """All learning rates and seeds of a family at a size: one graph, compiled once."""
+    bench, budget = Workbench(task, data), Budget(task.model, round(size * task.parameters))
+    for rate, seed in itertools.product(task.learning_rates, range(options.seeds)):
+        line = {"task": task.name, "version": version, "family": family.name, "kind": family.kind, "size": size}
+        line |= {"learning_rate": rate, "seed": seed}
+        if _key(line) not in done:
+            start = time.perf_counter(), time.process_time()
+            line |= _attempt(bench, budget, family, rate, seed)
+            line |= {"wall": time.perf_counter() - start[0], "cpu": time.process_time() - start[1]}
+            append(options.out, line)
+            print(_describe(line), flush=True)
+    bench.close()
+    keras.utils.clear_session(free_memory=True)
+    gc.collect()
+
+
+def _attempt(bench, budget, family, rate, seed):
+    """What came of a run: its scores, or the cause why there are none."""
+    task, data = bench.task, bench.data
+    try:
+        mixer = spaces.realise(family, {})
+        width, parameters = budget.solve(mixer)
+        trained = bench.train(Recipe(mixer, width, task.dropouts[0], rate, derive(seed, "known answers")))
+        return {
+            "width": width,
+            "parameters": parameters,
+            "valid": trained.curve[-1],
+            "test": score(trained.model, data.test, task.measure),
+            "curve": [round(point, 4) for point in trained.curve],
+            "cost": latency(trained.model, data.test)["64"],
+        }
+    except Exception as error:
+        # Whatever it is, it is this run's: the others go on.
+        return {"failure": f"{type(error).__name__}: {error}"[:500]}
+
+
+def fingerprint(task, data):
+    """Eight digits that change with whatever could change a task's scores, but the code of its model."""
+    row = (task.epochs, task.epoch_size, task.batch_size, task.parameters, task.dropouts, task.solved, task.measure)
+    return f"{zlib.crc32(repr((*row, data.checksum())).encode()):08x}"
+
+
+def _key(line):
+    return tuple(line[name] for name in ("task", "version", "family", "size", "learning_rate", "seed"))
+
+
+def _describe(line):
+    outcome = line.get("failure") or f"valid {line['valid']:.3f}, test {line['test']:.3f}"
+    what = "{task} {family} size {size:g} rate {learning_rate:g} seed {seed}".format(**line)
+    return f"{what}: {outcome}, {line['cpu']:.0f} s of a core"
+
+
+def read(path):
+    """The lines of a file of runs, of those of one run the last; what a kill left unfinished is no line."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    found = [line for line in map(_parse, lines) if line is not None]
+    return list({_key(line): line for line in found}.values())
+
+
+def _parse(line):
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
+
+
+def append(path, line):
+    """Adds a line in one write, so that two processes may share a file; behind half a line, on a line of its own."""
+    text = (json.dumps(line) + "\n").encode()
+    with open(path, "ab+", buffering=0) as file:
+        if file.tell() and _last_byte(file) != b"\n":
+            text = b"\n" + text
+        file.write(text)
+        os.fsync(file.fileno())
+
+
+def _last_byte(file):
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
+
+
+def candidates(lines, size):
+    """Each family at a size, at the learning rate with the best mean validation score, as `decide.Candidate`."""
+    found = []
+    for family in dict.fromkeys(line["family"] for line in lines):
+        mine = [line for line in lines if (line["family"], line["size"]) == (family, size)]
+        rates = [_candidate([line for line in mine if line["learning_rate"] == rate]) for rate in _rates(mine)]
+        best = max(filter(None, rates), key=lambda each: (len(each.valid), _mean(each.valid)), default=None)
+        found += [best] if best else []
+    # A comparison is paired: who failed on a seed, or is not through with all of them, does not take part.
+    most = max((len(each.test) for each in found), default=0)
+    return [each for each in found if len(each.test) == most]
+
+
+def _rates(lines):
+    return sorted({line["learning_rate"] for line in lines})
+
+
+def _candidate(runs):
+    """The runs of one family, size and learning rate; None if one of them failed."""
+    if any("failure" in line for line in runs):
+        return None
+    runs = sorted(runs, key=lambda line: line["seed"])
+    valid, test = (tuple(line[name] for line in runs) for name in ("valid", "test"))
+    cost = sorted(line["cost"] for line in runs)[len(runs) // 2]
+    return decide.Candidate(runs[0]["family"], runs[0]["kind"], valid, test, runs[0]["parameters"], cost)
+
+
+def report(options):
+    """For each task and size who wins by how much, then every family's score, then what it took."""
+    lines = read(options.out)
+    found = {name: _of_task(lines, tasks.get(name)) for name in options.tasks}
+    rows = [(tasks.get(name), size, candidates(found[name], size)) for name in options.tasks for size in SIZES]
+    rows = [row for row in rows if row[2]]
+    head = ("task", "parameters", *KINDS, "explicit less implicit", "winner", "published")
+    _print_table(head, [_winner_row(*row) for row in rows])
+    names = list(dict.fromkeys(each.name for _, _, there in rows for each in there))
+    _print_table(("task", "parameters", *names), [_family_row(*row, names) for row in rows])
+    counted = [line for mine in found.values() for line in mine]
+    wanted = sum(len(tasks.get(name).mixers) * len(_grid(name, options.seeds)) for name in options.tasks)
+    failed, hours = sum("failure" in line for line in counted), sum(line["cpu"] for line in counted) / 3600
+    print(f"{len(counted)} of {wanted} runs, {failed} failed, {hours:.2f} hours of a core.")
+
+
+def _of_task(lines, task):
+    """The lines of a task as it is now."""
+    version = fingerprint(task, task.data(0))
+    return [line for line in lines if (line["task"], line["version"]) == (task.name, version)]
+
+
+def _print_table(head, rows):
+    for row in (head, ["---"] * len(head), *rows):
+        print(f"| {' | '.join(row)} |")
+    print()
+
+
+def _grid(name, seeds):
+    return list(itertools.product(SIZES, tasks.get(name).learning_rates, range(seeds)))
+
+
+def _winner_row(task, size, there):
+    best = {kind: decide.best_of(there, kind) for kind in KINDS}
+    cells = [f"{each.name} {_mean(each.test):.3f}" if each else "" for each in best.values()]
+    winner = decide.decide(there, task.margin).answer
+    return [*_where(task, size), *cells, _difference(best, task.margin), winner, task.answer or ""]
+
+
+def _difference(best, margin):
+    if not (best["explicit"] and best["implicit"]):
+        return ""
+    found = decide.compare(best["explicit"], best["implicit"], margin)
+    between = "" if found.low is None else f" ({found.low:+.3f} to {found.high:+.3f})"
+    return f"{found.mean:+.3f}{between}"
+
+
+def _family_row(task, size, there, names):
+    scores = {each.name: f"{_mean(each.test):.3f}" for each in there}
+    return [*_where(task, size), *(scores.get(name, "") for name in names)]
+
+
+def _where(task, size):
+    return task.name, f"{round(size * task.parameters):,}"
+
+
+def _mean(values):
+    return sum(values) / len(values)
+
+
+def _part(text):
+    """`0/2`: the first of two parts."""
+    part, parts = map(int, text.split("/"))
+    if not 0 <= part < parts:
+        raise ValueError(text)
+    return part, parts
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["run", "report"])
+    parser.add_argument("--out", type=Path, default=FILE, help="the file of runs, a line of JSON each")
+    parser.add_argument("--tasks", nargs="+", choices=tasks.SYNTHETIC, default=list(tasks.SYNTHETIC))
+    parser.add_argument("--part", type=_part, default=(0, 1), help="which part of how many, such as 0/2")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    options = parser.parse_args()
+    {"run": run, "report": report}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Reverse: letters, a mark, then the letters from the last to the first."""
+
+from tuning.tasks import sequences
+
+LETTERS, COUNT = 16, 20
+MARK, BLANK = LETTERS, LETTERS + 1
+EPOCH, EPOCHS = 2_560, 8
+
+
+def rule(numbers, count):
+    """Sequences `s1 ... s20 mark blank ...`; from the mark on the labels are `s20 ... s1`."""
+    letters = numbers.integers(LETTERS, size=(count, COUNT))
+    return sequences.then(letters, letters[:, ::-1], MARK, BLANK)
+
+
+def data(seed):
+    """Splits by the rule."""
+    return sequences.splits("reverse", rule, seed, EPOCH * EPOCHS)
+
+
+def model(mixer, width, dropout):
+    """A causal tagger: at each position one of the letters."""
+    return sequences.tagger(mixer, width, dropout, vocabulary=LETTERS + 2, outputs=LETTERS, length=2 * COUNT)
+
+
+REVERSE = sequences.task(
+    name="reverse",
+    description="Reverse: 20 letters of 16, then the same from the last to the first.",
+    data=data,
+    model=model,
+    parameters=20_000,
+    epochs=EPOCHS,
+    epoch_size=EPOCH,
+)
