@@ -5,8 +5,8 @@ they are. It is started once and does run after run, so that importing Keras and
 in and comes out is JSON over pipes: a function's name, plain arguments, a plain answer. It ends when its input does, so
 that no parent, however it dies, leaves an orphan.
 
-Memory is the resident set, as the parent reads it, not the address space (`RLIMIT_AS`): TensorFlow 2.21 on two cores
-reserves 2.7 GiB to use 0.8, aborts where it may reserve no more than 2, and with more cores or a GPU reserves more.
+Memory is the resident set, as the parent reads it, not the address space (`RLIMIT_AS`): TensorFlow and JAX reserve
+several times what they use, the more so with many cores or a GPU, and abort where they may not.
 """
 
 import contextlib

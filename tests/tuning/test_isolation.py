@@ -196,6 +196,6 @@ def test_this_process_does_not_grow_over_many_runs():
     with worker("add") as working:
         working.run(0, 0)
         before = resident(os.getpid())
-        for number in range(307):
+        for number in range(103):
             working.run(number, number)
         assert resident(os.getpid()) - before < 4 * MIB
