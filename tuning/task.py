@@ -38,12 +38,15 @@ class Data:
     Args:
         train, valid, test: a `Split` each.
         preprocessor: what turns raw inputs into the model's, saved with the winning model; None if nothing does.
+        form: plain data that says how raw data were read and what the answers mean, kept in the winning model's card:
+            see `tuning.own`; None if nobody needs it.
     """
 
     train: Split
     valid: Split
     test: Split
     preprocessor: object = None
+    form: dict | None = None
 
     def checksum(self):
         """SHA-256 of the splits, as text: with other data a search is another one."""
@@ -82,6 +85,7 @@ class Task:
         answer: the verdict that is published for this task; None if there is none.
         measure: how answers are scored, a name from `tuning.measures`.
         needs: what must be there first, for people; empty if nothing.
+        arguments: the words of `keras-attn tune` that name its data; empty for a task whose name is enough.
     """
 
     name: str
@@ -103,3 +107,4 @@ class Task:
     answer: str | None = None
     measure: str = "accuracy"
     needs: str = ""
+    arguments: tuple = ()

@@ -64,7 +64,7 @@ def command(search):
     mixers = ",".join(map(_spec, search["mixers"]))
     options = {"mixers": mixers, **{name: search[name] for name in ("trials", "seeds", "seed", "epochs", "backend")}}
     size = {"parameters": search["parameters"]} if search["width"] is None else {"width": search["width"]}
-    parts = ["keras-attn", "tune", search["task"], "--out", "DIR"]
+    parts = ["keras-attn", "tune", *(search.get("arguments") or [search["task"]]), "--out", "DIR"]
     for name, value in {**options, **size}.items():
         parts += [f"--{name}", str(value)]
     # On one line: in Markdown a new one would end the block of code.
