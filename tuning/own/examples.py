@@ -63,6 +63,21 @@ def column(table, name, option):
     return table[name]
 
 
+def as_list(cell):
+    """Words or tags as a list of strings: a list, or a text with blanks between.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if isinstance(cell, str):
+        return cell.split()
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        return [str(each) for each in cell]
+    if cell is None or cell != cell:
+        return []
+    raise ValueError(f"Tokens and tags are lists, or texts with blanks between. Received: {cell!r}")
+
+
 def list_names(names):
     """Names in words."""
     return ", ".join(repr(str(name)) for name in names) or "none"

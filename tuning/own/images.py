@@ -18,52 +18,43 @@ def is_path(data):
     return isinstance(data, (str, Path)) and Path(data).suffix.lower() != ".npz"
 
 
-def read(folder, asked=True):
+def read(folder):
     """Images `(N, H, W, C)` uint8, the names of their folders, and what should be known of them.
 
     Args:
-        folder: a folder that holds a folder of images for each class; without answers, images or one image besides.
-        asked: whether there must be classes.
+        folder: a folder that holds a folder of images for each class.
 
     Raises:
         FileNotFoundError, ValueError: if it is none such, or files are damaged: they are named.
     """
-    files, labels = find_files(Path(folder), asked)
-    sizes, damaged = [], []
-    for file in files:
-        try:
-            sizes.append(_look(file))
-        except Exception as error:  # Each format has errors of its own.
-            damaged.append(f"{file.name} ({type(error).__name__})")
-    if damaged:
-        raise ValueError(
-            f"{len(damaged)} of {len(files)} images cannot be read: {', '.join(damaged[:5])}"
-            f"{' and more' * (len(damaged) > 5)}. Mend them or take them away."
-        )
-    high, wide, channels = np.array(sizes).T
+    folder = Path(folder)
+    if folder.is_dir() and not any(entry.is_dir() for entry in folder.iterdir()):
+        raise ValueError(f"{folder} must hold a folder for each class, its images inside. It holds no folders.")
+    files = find_files(folder)
+    stray = [file for file in files if file.parent == folder]
+    if stray:
+        raise ValueError(f"{folder} must hold a folder for each class. Beside them lies {stray[0].name!r}.")
+    high, wide, channels = np.array(_look_at(files)).T
     shape = (*fit(np.median(high), np.median(wide))[:2], 3 if channels.max() > 1 else 1)
     same = (high == shape[0]).all() and (wide == shape[1]).all()
-    notes = () if same else (f"Images of {len(set(zip(high, wide)))} sizes were made {shape[0]} x {shape[1]} pixels.",)
+    counted = len(set(zip(high.tolist(), wide.tolist())))
+    of_sizes = f"Images of {counted} sizes were" if counted > 1 else f"Images of {high[0]} x {wide[0]} were"
+    notes = () if same else (f"{of_sizes} made {shape[0]} x {shape[1]} pixels.",)
+    labels = np.array([file.relative_to(folder).parts[0] for file in files], dtype=object)
     return read_files(files, shape).astype("uint8"), labels, notes
 
 
-def find_files(folder, asked):
-    """The images' paths, and the names of their folders or None."""
+def find_files(place):
+    """The paths of all images in a folder and the folders in it, or of the one image that is named."""
     from zoo.reading import IMAGES
 
-    if not folder.exists():
-        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
-    if folder.is_file() and not asked:
-        return [folder], None
-    inner = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-    if asked and not inner:
-        raise ValueError(f"{folder} must hold a folder for each class, its images inside. It holds no folders.")
-    files = [file for place in inner or [folder] for file in sorted(place.rglob("*")) if file.suffix.lower() in IMAGES]
+    if not place.exists():
+        raise FileNotFoundError(f"There is no folder {str(place)!r}.")
+    every = [place] if place.is_file() else sorted(place.rglob("*"))
+    files = [file for file in every if file.suffix.lower() in IMAGES]
     if not files:
-        raise ValueError(f"{folder} holds no images ({', '.join(IMAGES)}).")
-    if not asked:
-        return files, None
-    return files, np.array([file.relative_to(folder).parts[0] for file in files], dtype=object)
+        raise ValueError(f"{place} holds no images ({', '.join(IMAGES)}).")
+    return files
 
 
 def read_files(files, shape):
@@ -146,8 +137,23 @@ def model(sizes, outputs, mixer, width, dropout):
     return zoo.MixerImageClassifier(backbone, num_classes=outputs, dropout=dropout)
 
 
+def _look_at(files):
+    """Height, width and channels of each image, all of which was read."""
+    sizes, damaged = [], []
+    for file in files:
+        try:
+            sizes.append(_look(file))
+        except Exception as error:  # Each format has errors of its own.
+            damaged.append(f"{file.name} ({type(error).__name__})")
+    if damaged:
+        raise ValueError(
+            f"{len(damaged)} of {len(files)} images cannot be read: {', '.join(damaged[:5])}"
+            f"{' and more' * (len(damaged) > 5)}. Mend them or take them away."
+        )
+    return sizes
+
+
 def _look(file):
-    """Height, width and channels of an image, all of which was read."""
     import PIL.Image
 
     with PIL.Image.open(file) as image:

@@ -125,8 +125,7 @@ def _supervised(found, judged, words, name, arguments):
     ratio = 1.0 if numbered else answers.imbalance(flat)
     balanced = ratio > answers.IMBALANCE
     plan = kind.measure(found.x)
-    names = {key: value for key, value in found.names.items() if isinstance(value, str)}
-    form = {"kind": found.kind, "columns": names, "classes": None if numbered else list(asks.names)}
+    form = {"kind": found.kind, "columns": found.names, "classes": None if numbered else list(asks.names)}
     given = Given(found, judged, asks, plan, balanced, form)
     model = _call(kind.model, plan, 1 if numbered else len(asks.names))
     data = _call(_data, given)
@@ -274,7 +273,8 @@ def _describe(given, kind, label, ratio, measure):
     if given.balanced:
         said.append(
             f"The largest class is {ratio:.1f} times the smallest, more than {answers.IMBALANCE}: classes count alike "
-            f"in training (no row more than {answers.HEAVIEST:.0f} times), and the score is {measure.replace('_', ' ')}."
+            f"in training (no row more than {answers.HEAVIEST:.0f} times), and the score is "
+            f"{measure.replace('_', ' ')}."
         )
     return " ".join(said)
 

@@ -5,20 +5,19 @@ import dataclasses
 import numpy as np
 
 from tuning.own import forecasts, images, numbers, reading
-from tuning.own.examples import Examples, column, list_names, plain, rows
+from tuning.own.examples import Examples, as_list, column, list_names, plain, rows
 
 #: The most channels that the last axis of an image has.
 CHANNELS = 4
 
 
-def find(data, words, source="train", asked=True):
+def find(data, words, source="train"):
     """The `Examples` that data holds.
 
     Args:
         data: what `reading.read` takes, or a folder of images.
         words: a `Words`.
         source: which argument the data came as: "train", "images" or "series".
-        asked: whether answers must be there; for predictions they need not.
 
     Raises:
         ValueError: if the data can be read in several ways, or in none; it says which option decides.
@@ -30,53 +29,51 @@ def find(data, words, source="train", asked=True):
             "writes texts. Texts with classes are (`text` and `label`), and words with tags (`tokens` and `tags`)."
         )
     if source == "images" and images.is_path(data):
-        return _of_images(images.read(data, asked), words)
+        return _of_images(images.read(data), words)
     found = reading.read(data)
     if isinstance(found, tuple):
-        return _from_arrays(*found, words, source, asked)
+        return _from_arrays(*found, words, source)
     if source == "images":
         raise ValueError("`images` is a folder with a folder for each class, or arrays (x, y).")
-    return _from_table(found, words, source, asked)
+    return _from_table(found, words, source)
 
 
 def _of_images(found, words):
     x, y, notes = found
-    _only(words, "images", "group", "time", "predict", "label")
+    _only(words, "images", "group", "time", "predict")
     count = len(x)
     return Examples("image", x, y, _array(words.group, count, "group"), _array(words.time, count, "time"), {}, notes)
 
 
-def _from_table(table, words, source, asked):
+def _from_table(table, words, source):
     split_by = {option: _key(table, getattr(words, option), option) for option in ("group", "time")}
     used = {option: getattr(words, option) for option in split_by if isinstance(getattr(words, option), str)}
     if source == "series":
-        return _series_table(table, words, split_by, used, asked)
+        return _series_table(table, words, split_by, used)
     if words.horizon is not None:
         raise ValueError("`horizon` is for numbers over time: give the file as `series`.")
     if words.tokens is not None or words.tags is not None:
-        return _tags_table(table, words, split_by, used, asked)
-    text, label = _text_and_label(table, words, used, asked)
+        return _tags_table(table, words, split_by, used)
+    text, label = _text_and_label(table, words, used)
     values = column(table, text, "text")
     empty = int(values.isna().sum())
     notes = (f"{empty:,} rows have no {text!r}: an empty text.",) if empty else ()
     x = np.array([str(value) for value in values.fillna("")], dtype=object)
-    y = table[label].to_numpy(dtype=object) if label in table.columns else None
+    y = table[label].to_numpy(dtype=object)
     return Examples("text", x, y, **split_by, names={"text": text, "label": label, **used}, notes=notes)
 
 
-def _text_and_label(table, words, used, asked):
+def _text_and_label(table, words, used):
     """The names of the two columns: as they were given, or as only one reading is left."""
     taken = {*used.values(), words.text, words.label}
     others = [name for name in table.columns if name not in taken]
     if words.label is not None:
-        _check_name(words.label, "label")
-    if words.label is not None and asked:
-        column(table, words.label, "label")
+        _check_label(table, words)
     if words.text is not None:
         column(table, words.text, "text")
-        if words.label is None and len(others) != 1 and asked:
+        if words.label is None and len(others) != 1:
             raise ValueError(f"Which column is the answer? Name it with `label`. There are: {list_names(others)}.")
-        return words.text, words.label if words.label is not None or not asked else others[0]
+        return words.text, words.label or others[0]
     if words.label is None:
         raise ValueError(
             f"What does the table ask? Name columns: `text` and `label`, or `tokens` and `tags`. "
@@ -92,21 +89,19 @@ def _text_and_label(table, words, used, asked):
     return others[0], words.label
 
 
-def _tags_table(table, words, split_by, used, asked):
-    if words.tokens is None or (words.tags is None and asked):
+def _tags_table(table, words, split_by, used):
+    if words.tokens is None or words.tags is None:
         raise ValueError(
             f"`tokens` and `tags` go together. Received: tokens={words.tokens!r}, tags={words.tags!r}. "
             f"There are: {list_names(table.columns)}."
         )
-    x = [_as_list(cell) for cell in column(table, words.tokens, "tokens")]
-    y = None
-    if words.tags is not None and (asked or words.tags in table.columns):
-        y = [_as_list(cell) for cell in column(table, words.tags, "tags")]
+    x = [as_list(cell) for cell in column(table, words.tokens, "tokens")]
+    y = [as_list(cell) for cell in column(table, words.tags, "tags")]
     return _tagged(x, y, split_by, {"tokens": words.tokens, "tags": words.tags, **used})
 
 
 def _tagged(x, y, split_by, names):
-    for row, (tokens, tags) in enumerate(zip(x, y if y is not None else x), start=1):
+    for row, (tokens, tags) in enumerate(zip(x, y), start=1):
         if len(tokens) != len(tags):
             raise ValueError(
                 f"Every token has one tag. Row {row} (the first is 1) has {len(tokens)} tokens and {len(tags)} tags: "
@@ -117,37 +112,33 @@ def _tagged(x, y, split_by, names):
     return Examples("tags", x, y, **split_by, names=names)
 
 
-def _series_table(table, words, split_by, used, asked):
+def _series_table(table, words, split_by, used):
     if words.horizon is not None:
         return forecasts.of_table(table, words)
-    if words.label is None and asked:
+    if words.label is None:
         raise ValueError("`series` is to be forecast (name `horizon`) or to be classified (name `label`).")
-    if words.label is not None:
-        _check_name(words.label, "label")
-    if asked:
-        column(table, words.label, "label")
+    _check_label(table, words)
     steps = [name for name in table.columns if name not in (words.label, *used.values())]
     x = numbers.read(table, steps)[:, :, None]  # (N, T, 1)
-    y = table[words.label].to_numpy(dtype=object) if words.label in table.columns else None
-    return Examples("series", x, y, **split_by, names={"label": words.label, **used})
+    y = table[words.label].to_numpy(dtype=object)
+    return Examples("series", x, y, **split_by, names={"label": words.label, "steps": steps, **used})
 
 
-def _from_arrays(x, y, words, source, asked):
-    _only(words, "arrays", "group", "time", "predict", "horizon", "label")
+def _from_arrays(x, y, words, source):
+    _only(words, "arrays", "group", "time", "predict", "horizon")
     split_by = {option: _array(getattr(words, option), len(x), option) for option in ("group", "time")}
     if words.horizon is not None:
         if source != "series":
             raise ValueError("`horizon` is for numbers over time: give them as `series`.")
         return forecasts.of_array(x, y, words)
-    if y is None and asked:
+    if y is None:
         raise ValueError("There are no answers: give (x, y), or `series` with a `horizon` to forecast.")
     kind, x = _kind_of(x, source)
     if kind == "tags":
-        return _tagged(x, None if y is None else [[*map(plain, tags)] for tags in y], split_by, {})
-    if y is not None and np.ndim(y) != 1:
+        return _tagged(x, [[*map(plain, tags)] for tags in y], split_by, {})
+    if np.ndim(y) != 1:
         raise ValueError(f"Labels are of shape (N,), one for each row. Received: {np.shape(y)}")
-    y = None if y is None else np.array([plain(label) for label in y], dtype=object)
-    return Examples(kind, x, y, **split_by)
+    return Examples(kind, x, np.array([plain(label) for label in y], dtype=object), **split_by)
 
 
 def _kind_of(x, source):
@@ -156,7 +147,10 @@ def _kind_of(x, source):
         rows = [list(each) for each in x]
         if any(rows) and all(isinstance(token, str) for row in rows for token in row):
             return "tags", [[str(token) for token in row] for row in rows]
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise ValueError("The rows of x must be of one length, or words with tags.") from None
     if array.dtype.kind in "OUST" and array.ndim == 1 and all(isinstance(each, (str, np.str_)) for each in x):
         if source != "train":
             raise ValueError(f"`{source}` holds texts. Give them as the first argument.")
@@ -205,16 +199,7 @@ def _only(words, what, *fitting):
         raise ValueError(f"`{strangers[0]}` names a column of a table and means nothing for {what}.")
 
 
-def _check_name(name, option):
-    if not isinstance(name, str):
-        raise ValueError(f"`{option}` is the name of one column. Received: {name!r}")
-
-
-def _as_list(cell):
-    if isinstance(cell, str):
-        return cell.split()
-    if isinstance(cell, (list, tuple, np.ndarray)):
-        return [str(each) for each in cell]
-    if cell is None or cell != cell:
-        return []
-    raise ValueError(f"Tokens and tags are lists, or texts with blanks between. Received: {cell!r}")
+def _check_label(table, words):
+    if not isinstance(words.label, str):
+        raise ValueError(f"`label` is the name of one column. Received: {words.label!r}")
+    column(table, words.label, "label")

@@ -1,6 +1,7 @@
 """Whatever a person brings, as a table (a pandas frame) or as arrays `(x, y)`; what is wrong with it, in words."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,8 @@ def _read_file(path):
         return reader(path)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}): save it so.") from None
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from None
 
 
 def _ending(path):
