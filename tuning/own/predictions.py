@@ -60,9 +60,7 @@ def read_form(model):
         raise ValueError(f"{folder} is the folder of a search. Name one of its models: {', '.join(kinds) or 'none'}")
     form = safety.read_json(folder, "card.json").get("form")
     if not isinstance(form, dict) or form.get("kind") not in _ANSWERS:
-        raise ValueError(
-            f"The card of {folder} does not say what its data looked like: it was not trained on own data."
-        )
+        raise ValueError(f"The card of {folder} does not say how its data was read: it was not trained on own data.")
     return form
 
 
@@ -96,8 +94,8 @@ def _of_tags(trained, form, data):
     found = _raw(data)
     words = column(found, form["columns"]["tokens"], "tokens") if isinstance(found, pd.DataFrame) else found
     words = [as_list(row) for row in words]
-    shares = _softmax(_ask(trained, KINDS["tags"].prepare(trained.preprocessor, words)))
     starts = trained.preprocessor.first_pieces(words)
+    shares = _softmax(_ask(trained, KINDS["tags"].prepare(trained.preprocessor, words)))
     tags, sure = [], []
     for row, places, each in zip(words, starts, shares, strict=True):
         unreached = ["?"] * (len(row) - len(places))
@@ -134,10 +132,8 @@ def _forecast(trained, form, table, values, rows, name):
         first[time] = _next_times(table[time].iloc[rows], horizon)
     x = _check_series(trained, values[rows][None])
     found = trained.predict(x, verbose=0)[0]
-    steps = {"step": np.arange(1, horizon + 1)}
-    return pd.DataFrame(
-        {**first, **steps, **{target: found[:, index] for index, target in enumerate(names["targets"])}}
-    )
+    first["step"] = np.arange(1, horizon + 1)
+    return pd.DataFrame({**first, **{target: found[:, index] for index, target in enumerate(names["targets"])}})
 
 
 def _next_times(times, horizon):

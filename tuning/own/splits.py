@@ -31,9 +31,8 @@ def draw(count, seed, labels=None, group=None, time=None, keys=None, tested=Fals
     else:
         parts = _at_random(count, labels, keys, seed, tested)
     if not all(len(part) for part in parts):
-        raise ValueError(
-            f"Each split needs rows. Received: {count} rows, {', '.join(str(len(part)) for part in parts)}"
-        )
+        sizes = ", ".join(str(len(part)) for part in parts)
+        raise ValueError(f"Each split needs rows, and {count} rows were split into {sizes}.")
     return (*parts, None) if tested else parts
 
 

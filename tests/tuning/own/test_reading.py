@@ -81,7 +81,7 @@ def test_a_py_dataset_is_read():
         ("a.csv", "review;stars\ngood;1\n", "are its columns between semicolons"),
         ("a.csv", "review\tstars\ngood\t1\n", "are its columns between tabs"),
         ("a.csv", "review,stars\né,1\n".encode("latin-1"), "a.csv is not UTF-8 text .* at byte 13"),
-        ("a.csv", 'a,b\n1,2\n1,2,3\n', "cannot be read as columns between commas"),
+        ("a.csv", "a,b\n1,2\n1,2,3\n", "cannot be read as columns between commas"),
         ("a.jsonl", "{", "one JSON object a line"),
         ("a.npz", "no zip", "cannot be read as .npz"),
         ("a.npz", b"PK\x03\x04 cut", "cannot be read as .npz"),
@@ -123,5 +123,3 @@ def test_a_missing_file_is_said(tmp_path):
 def test_arrays_that_do_not_fit_are_refused(data, message):
     with pytest.raises(ValueError, match=message):
         reading.read(data)
-
-
