@@ -259,7 +259,7 @@ def _flat(found):
 def _describe(given, kind, label, ratio, measure):
     found, judged = given.train, given.test
     rows = f"Read {len(found):,} rows" + (f" and {len(judged):,} to judge by" if judged is not None else "")
-    source = f" of `{found.names.get('text') or found.names.get('tokens')}`" if len(found.names) > 1 else ""
+    source = "".join(f" of `{found.names[option]}`" for option in ("text", "tokens") if option in found.names)
     of_label = f" of {label}" if found.names.get("label") else ""
     if isinstance(given.answers, answers.Numbers):
         asks = f"{kind.SUBJECT} regression{source} to numbers{of_label}"

@@ -86,7 +86,7 @@ def test_missing_numbers_have_no_weight_and_are_marked():
         (steps(), {"horizon": 3}, "column 'hour' holds '2024-01-01 00:00:00'"),
         (steps(), {"horizon": 3, "time": "hour", "label": "w"}, "Unknown column for `label` 'w'"),
         (steps(), {"time": "hour"}, r"to be forecast \(name `horizon`\) or to be classified"),
-        (steps(hour=["1", "1"] + list(range(2, 331))), {"horizon": 3, "time": "hour"}, "comes twice, 1 times"),
+        (steps(hour=["1", "1", *range(2, 331)]), {"horizon": 3, "time": "hour"}, "comes twice, 1 times"),
         (np.zeros((7, 5, 3)), {"horizon": 3}, r"an array \(R,\) or \(R, C\)"),
         (np.full((99, 2), np.inf), {"horizon": 3}, "infinite ones"),
     ],

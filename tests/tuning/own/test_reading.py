@@ -101,7 +101,7 @@ def test_a_truncated_archive_is_said(tmp_path):
 
 def test_nothing_pickled_is_read(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.array([{"a": 1}], dtype=object), y=np.arange(1))
-    with pytest.raises(ValueError, match="cannot be read as .npz"):
+    with pytest.raises(ValueError, match=r"cannot be read as .npz"):
         reading.read(tmp_path / "a.npz")
 
 
