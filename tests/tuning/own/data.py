@@ -16,6 +16,12 @@ def reviews(count=61, seed=0):
     return texts, labels
 
 
+def tagged(count=34):
+    """Rows of words that differ, and a tag for each: names, verbs and numbers."""
+    tokens = [["Al", "saw", str(number)] if number % 2 else ["She", str(number)] for number in range(count)]
+    return tokens, [["N", "V", "#"] if number % 2 else ["N", "#"] for number in range(count)]
+
+
 def write(path, columns):
     """A CSV file of columns by name."""
     import pandas as pd

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import tuning
 import zoo
-from tests.tuning.own.data import pictures, review_file, reviews, write
+from tests.tuning.own.data import pictures, review_file, reviews, tagged, write
 from tuning import cli
 
 
@@ -45,10 +45,10 @@ def test_numbers_are_answered_in_their_own_units(tmp_path):
 
 
 def test_each_word_gets_a_tag_and_what_is_out_of_reach_a_question_mark(tmp_path):
-    preset(tmp_path / "model", train=([["Al", "saw"], ["She"]] * 17, [["N", "V"], ["P"]] * 17))
+    preset(tmp_path / "model", train=tagged())
     found = tuning.predict(tmp_path / "model", [["Al"] * 3, [], ["Al"] * 99])
     counts = [len(tags.split()) for tags in found["tags"]]
-    assert counts == [3, 0, 99] and set(found["tags"][0].split()) <= set("NVP")
+    assert counts == [3, 0, 99] and set(found["tags"][0].split()) <= set("NV#")
     assert found["tags"][2].endswith("?") and found["probabilities"][2].endswith("?")
 
 
