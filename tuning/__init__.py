@@ -1,6 +1,7 @@
 """Implicit or explicit attention for a task? Searches that compare them fairly, and say so in words.
 
-`compare` searches, `report` writes a search's reports again, `tasks` lists what comes with the project. Nothing heavy
+`compare` searches, `report` writes a search's reports again, `tasks` lists what comes with the project, `task_from`
+makes a task of your own data, and `predict` asks a winner. Nothing heavy
 is imported before it is asked for, so that a command can choose the backend first.
 """
 
@@ -9,9 +10,14 @@ import importlib
 from tuning import tasks
 from tuning.task import Data, Split, Task
 
-_LATER = {"compare": "tuning.comparison", "report": "tuning.reporting"}
+_LATER = {
+    "compare": "tuning.comparison",
+    "predict": "tuning.own.predictions",
+    "report": "tuning.reporting",
+    "task_from": "tuning.own.making",
+}
 
-__all__ = ["Data", "Split", "Task", "compare", "report", "tasks"]
+__all__ = ["Data", "Split", "Task", "compare", "predict", "report", "task_from", "tasks"]
 
 
 def __getattr__(name):

@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from tuning.own import options as own
+
 BACKENDS = ("tensorflow", "jax", "torch")
 INTERRUPTED, WRONG, FAILED = 130, 2, 1
 
@@ -42,8 +44,10 @@ def list_tasks():
 
 @app.command()
 def tune(
-    task: Annotated[str, typer.Argument(help="A task's name: see `keras-attn tasks`.")],
     out: Annotated[Path, typer.Option(help="Folder for results, reports and models. The same command goes on there.")],
+    task: Annotated[
+        str | None, typer.Argument(help="A task's name (see `keras-attn tasks`), unless data is given.")
+    ] = None,
     mixers: Annotated[
         str | None,
         typer.Option(help='Who takes part, such as gru,gru+multi_head,{"mixer": "multi_head", "num_heads": 2}.'),
@@ -63,11 +67,28 @@ def tune(
         str, typer.Option(help="What all models have alike: parameters, flops or time, or an amount of it: flops=2e6.")
     ] = "parameters",
     weigh: WEIGH = None,
+    train: own.Train = None,
+    test: own.Test = None,
+    text: own.Text = None,
+    label: own.Label = None,
+    tokens: own.Tokens = None,
+    tags: own.Tags = None,
+    pairs: own.Pairs = None,
+    images: own.Images = None,
+    series: own.Series = None,
+    horizon: own.Horizon = None,
+    group: own.Group = None,
+    time: own.Time = None,
+    predict: own.Predict = None,
 ):
     """Search, retrain the best of each kind on fresh seeds, decide, report."""
+    words = {name: value for name, value in locals().items() if name in own.NAMES}
     with _errors_in_words():
         weights = _weights(weigh)
         _start_backend(backend)
+        task = own.task_of(task, **words)
+        if not isinstance(task, str):
+            typer.echo(task.description)
         found = _compare(
             task,
             mixers=mixers,
@@ -88,6 +109,22 @@ def tune(
         _show(found, out, weights)
         if not any(family.finished for family in found.families):
             raise typer.Exit(FAILED)
+
+
+@app.command("predict")
+def answer(
+    model: Annotated[Path, typer.Argument(help="A model of a search on own data, such as DIR/models/implicit.")],
+    file: Annotated[str, typer.Argument(help="Data of the form of the training data, with or without answers.")],
+    out: Annotated[Path | None, typer.Option(help="A .csv file to write; else the answers are printed.")] = None,
+    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
+):
+    """Answer the rows of a file with the winner of a search on own data."""
+    with _errors_in_words():
+        _start_backend(backend)
+        import tuning
+
+        found = tuning.predict(model, file, out)
+        typer.echo(found.to_csv(index=False).rstrip() if out is None else f"Written: {out}, {len(found):,} rows")
 
 
 @app.command()

@@ -38,12 +38,15 @@ class Data:
     Args:
         train, valid, test: a `Split` each.
         preprocessor: what turns raw inputs into the model's, saved with the winning model; None if nothing does.
+        form: plain data that says how raw data were read and what the answers mean, kept in the winning model's card:
+            see `tuning.own`; None if nobody needs it.
     """
 
     train: Split
     valid: Split
     test: Split
     preprocessor: object = None
+    form: dict | None = None
 
     def checksum(self):
         """SHA-256 of the splits, as text: with other data a search is another one."""
@@ -85,6 +88,7 @@ class Task:
         truth: a function from a `Split` to what is known to matter, `(asked, truth)`: which position `(N,)` is asked of
             a model that answers at each, else None, and booleans `(N, S)`, True where the answer lies. None if it is
             not known.
+        arguments: the words of `keras-attn tune` that name its data; empty for a task whose name is enough.
     """
 
     name: str
@@ -107,3 +111,4 @@ class Task:
     measure: str = "accuracy"
     needs: str = ""
     truth: Callable | None = None
+    arguments: tuple = ()

@@ -41,12 +41,13 @@ def _save_model(task, data, journal, run, family):
     part = folder.with_name(f".part.{family.kind}")
     for old in (part, folder):
         shutil.rmtree(old, ignore_errors=True)
-    zoo.save(model, part, card=_card(task, run, family, journal.description))
+    zoo.save(model, part, card=_card(task, data, run, family, journal.description))
     os.replace(part, folder)
 
 
-def _card(task, run, family, search):
+def _card(task, data, run, family, search):
     return {
+        **({} if data.form is None else {"form": data.form}),
         "name": f"{task.name}: {family.name}",
         "summary": task.description,
         "kind": family.kind,

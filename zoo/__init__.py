@@ -9,10 +9,16 @@ from zoo.image import (
     MixerImageConverter,
 )
 from zoo.safety import PresetError
+from zoo.series import (
+    MixerForecaster,
+    MixerSeriesBackbone,
+    MixerSeriesClassifier,
+    MixerSeriesPreprocessor,
+)
 from zoo.store import load, presets, save
 from zoo.story import StoryAnswerer, StoryVectorizer
 from zoo.story import build as build_story_model
-from zoo.tagger import MixerTagger
+from zoo.tagger import MixerTagger, MixerTaggerPreprocessor
 from zoo.text import (
     MixerTextBackbone,
     MixerTextClassifier,
@@ -22,11 +28,16 @@ from zoo.text import (
 
 __all__ = [
     "Explanation",
+    "MixerForecaster",
     "MixerImageBackbone",
     "MixerImageClassifier",
     "MixerImageClassifierPreprocessor",
     "MixerImageConverter",
+    "MixerSeriesBackbone",
+    "MixerSeriesClassifier",
+    "MixerSeriesPreprocessor",
     "MixerTagger",
+    "MixerTaggerPreprocessor",
     "MixerTextBackbone",
     "MixerTextClassifier",
     "MixerTextClassifierPreprocessor",

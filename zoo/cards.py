@@ -1,5 +1,6 @@
 """What a preset is: written once as data (`card.json`) and once for reading (`README.md`)."""
 
+import html
 import json
 from pathlib import Path
 
@@ -35,10 +36,12 @@ def write(card, directory):
 
 
 def as_markdown(card):
-    """A card for reading: its known fields in order, then any others."""
+    """A card for reading: its known fields in order, then any others; its `form` is for programs."""
     order = [name for name in FIELDS if name in card]
-    order += [name for name in card if name not in FIELDS and name not in ("name", "summary")]
-    lines = [f"# {card.get('name', 'A preset')}", "", card.get("summary", ""), ""]
+    order += [name for name in card if name not in FIELDS and name not in ("name", "summary", "form")]
+    # They may hold names from anybody's data.
+    name, summary = (html.escape(card.get(key, ""), quote=False) for key in ("name", "summary"))
+    lines = [f"# {name or 'A preset'}", "", summary, ""]
     lines += [f"- **{FIELDS.get(name, name)}**: {_as_text(card[name])}" for name in order]
     return "\n".join(lines) + "\n"
 

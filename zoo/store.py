@@ -12,11 +12,15 @@ from keras_attn.lookup import choose
 from zoo import cards, safety
 from zoo.image import MixerImageClassifier
 from zoo.safety import PresetError
+from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
 
 #: The only classes `load` returns.
-TASKS = {f"zoo>{task.__name__}": task for task in (MixerTextClassifier, MixerTagger, MixerImageClassifier)}
+TASKS = {
+    f"zoo>{task.__name__}": task
+    for task in (MixerTextClassifier, MixerTagger, MixerImageClassifier, MixerSeriesClassifier, MixerForecaster)
+}
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
     "mixer_gru_sst2": "8582bf3870870d786127e5fcab5909f16b17da5fa37a7fcb0dfa1ea1b41a5eef",
@@ -42,7 +46,7 @@ def load(name_or_directory):
         name_or_directory: a name from `presets()`, or the path of a directory that `save` wrote.
 
     Returns:
-        A `MixerTextClassifier`, `MixerTagger` or `MixerImageClassifier` with its weights.
+        A task model of the zoo, such as a `MixerTextClassifier`, with its weights.
 
     Raises:
         ValueError: if there is no such preset; near names are shown.

@@ -2,9 +2,73 @@
 
 import keras
 import keras_hub
+import numpy as np
 
 from zoo.heads import compile_arguments
-from zoo.text import MixerTextBackbone
+from zoo.text import MixerTextBackbone, MixerTokenizer
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MixerTaggerPreprocessor(keras_hub.models.Preprocessor):
+    """Lists of words to `{"token_ids": (B, T), "padding_mask": (B, T)}`: the pieces of each word, one after another.
+
+    A word's label stands at its first piece: `first_pieces` says where that is.
+
+    Args:
+        tokenizer: a `MixerTokenizer`.
+        sequence_length: T; what is longer is cut, what is shorter padded.
+
+    Call arguments:
+        x: a list of lists of words; a text among them is split at blanks. What is prepared already passes.
+        y, sample_weight: passed through.
+
+    Example:
+    >>> tokenizer = MixerTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "fun", "##s"])
+    >>> preprocessor = MixerTaggerPreprocessor(tokenizer, sequence_length=4)
+    >>> preprocessor([["Goods", "fun"]])["token_ids"].tolist()
+    [[4, 6, 5, 0]]
+    >>> preprocessor.first_pieces([["Goods", "fun"]])
+    [[0, 2]]
+    """
+
+    backbone_cls = MixerTextBackbone
+    tokenizer_cls = MixerTokenizer
+
+    def __init__(self, tokenizer, sequence_length=64, **kwargs):
+        super().__init__(**kwargs)
+        self.tokenizer = tokenizer
+        self.sequence_length = sequence_length
+        self._known = {}
+
+    def call(self, x, y=None, sample_weight=None):
+        if isinstance(x, dict):
+            return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+        shape = (len(x), self.sequence_length)
+        ids, mask = np.full(shape, self.tokenizer.pad_token_id, "int32"), np.zeros(shape, "int32")
+        for row, words in enumerate(x):
+            pieces = [piece for word in _as_words(words) for piece in self._pieces(word)][: self.sequence_length]
+            ids[row, : len(pieces)] = pieces
+            mask[row, : len(pieces)] = 1
+        return keras.utils.pack_x_y_sample_weight({"token_ids": ids, "padding_mask": mask}, y, sample_weight)
+
+    def first_pieces(self, x):
+        """For each list of words the position of each word's first piece, as far as `sequence_length` goes."""
+        starts = [np.cumsum([0, *(len(self._pieces(word)) for word in _as_words(words))])[:-1] for words in x]
+        return [[int(start) for start in each if start < self.sequence_length] for each in starts]
+
+    def _pieces(self, word):
+        if word not in self._known:
+            found = [int(piece) for piece in self.tokenizer(word)]
+            # An empty word has a place too, so that labels stay where they are.
+            self._known[word] = found or [self.tokenizer.token_to_id("[UNK]")]
+        return self._known[word]
+
+    def get_config(self):
+        return {**super().get_config(), "sequence_length": self.sequence_length}
+
+
+def _as_words(words):
+    return words.split() if isinstance(words, str) else [str(word) for word in words]
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -16,7 +80,7 @@ class MixerTagger(keras_hub.models.Task):
     Args:
         backbone: a `MixerTextBackbone`.
         num_classes: how many classes, at least 1.
-        preprocessor: a layer from raw inputs to the backbone's; None if inputs come as ids.
+        preprocessor: a `MixerTaggerPreprocessor`; None if inputs come as ids.
 
     Call arguments:
         inputs: as for the backbone.
@@ -32,6 +96,7 @@ class MixerTagger(keras_hub.models.Task):
     """
 
     backbone_cls = MixerTextBackbone
+    preprocessor_cls = MixerTaggerPreprocessor
 
     def __init__(self, backbone, num_classes, preprocessor=None, **kwargs):
         # === Layers ===
@@ -48,6 +113,11 @@ class MixerTagger(keras_hub.models.Task):
 
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
         super().compile(**compile_arguments(optimizer, loss, metrics), **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        # Lists of words are of any length, which no pipeline of tensors takes.
+        raw = self.preprocessor is not None and isinstance(x, (list, tuple))
+        return super().predict(self.preprocessor(x) if raw else x, *args, **kwargs)
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}

@@ -50,7 +50,7 @@ def test_limits_are_for_workers():
 
 def test_a_task_that_no_other_process_finds_is_refused_before_any_run(tmp_path):
     with pytest.raises(ValueError, match="finds a task's functions by name"):
-        tuning.compare(dataclasses.replace(DIGITS, data=lambda seed: DIGITS.data(seed)), workers=1, out=tmp_path)
+        tuning.compare(dataclasses.replace(DIGITS, model=lambda *args: DIGITS.model(*args)), workers=1, out=tmp_path)
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def command(search):
     size = {"parameters": search["parameters"]} if search["width"] is None else {"width": search["width"]}
     # Results that are older than budgets were all of equal parameters.
     size |= {"budget": search["budget"]} if search.get("budget", "parameters") != "parameters" else {}
-    parts = ["keras-attn", "tune", search["task"], "--out", "DIR"]
+    parts = ["keras-attn", "tune", *(search.get("arguments") or [search["task"]]), "--out", "DIR"]
     for name, value in {**options, **size}.items():
         parts += [f"--{name}", str(value)]
     # On one line: in Markdown a new one would end the block of code.

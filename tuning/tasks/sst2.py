@@ -1,11 +1,9 @@
 """SST-2: is a sentence of a film review for or against the film? Real text, read from `$KERAS_ATTN_DATA`."""
 
-import collections
-
+from tuning import texts as words
 from tuning.task import Data, Split, Task
 
 WORDS, LENGTH = 4000, 32
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 def data(seed):
@@ -14,26 +12,10 @@ def data(seed):
     from zoo.datasets import sst2
 
     splits = {name: sst2.load(name) for name in ("train", "dev", "test")}
-    tokenizer = zoo.MixerTokenizer(_count_words(splits["train"][0]))
+    tokenizer = zoo.MixerTokenizer(words.vocabulary(splits["train"][0], WORDS))
     preprocessor = zoo.MixerTextClassifierPreprocessor(tokenizer, sequence_length=LENGTH)
-    # Once for all runs: as a part of every step it would cost more than the step.
-    train, valid, test = (Split(_as_arrays(preprocessor(texts)), labels) for texts, labels in splits.values())
+    train, valid, test = (Split(words.as_arrays(preprocessor(texts)), labels) for texts, labels in splits.values())
     return Data(train, valid, test, preprocessor)
-
-
-def _count_words(texts):
-    """The most frequent words, and every character, so that a rare word can be spelt."""
-    words = collections.Counter(word for text in texts for word in text.lower().split())
-    characters = sorted({character for word in words for character in word})
-    pieces = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
-    frequent = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
-    return pieces + frequent[: WORDS - len(pieces)]
-
-
-def _as_arrays(inputs):
-    import keras
-
-    return {name: keras.ops.convert_to_numpy(array).astype("int32") for name, array in inputs.items()}
 
 
 def model(mixer, width, dropout):

@@ -1,0 +1,96 @@
+"""Numbers over time: windows within each split, standardised by the training split, beside the last value."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tuning import measures, task_from
+
+
+def steps(count=331, **more):
+    hours = pd.date_range("2024-01-01", periods=count, freq="h")
+    return pd.DataFrame(
+        {"hour": hours.astype(str).tolist(), "u": np.arange(count) * 1.0, "v": np.arange(count) * -2.0, **more}
+    )
+
+
+def quiet(series, **options):
+    return task_from(series=series, verbose=False, **options)
+
+
+def rows_of(split, preprocessor):
+    """Which rows of `steps` the windows of a split look back and ahead at."""
+    back = split.x[:, :, 0] * preprocessor.deviation[0] + preprocessor.mean[0]
+    ahead = split.y[:, :, 0] * preprocessor.deviation[0] + preprocessor.mean[0]
+    return set(np.rint(np.concatenate([back, ahead], axis=1)).astype(int).ravel())
+
+
+def test_no_window_reaches_over_a_border_and_the_later_is_judged_by():
+    data = quiet(steps(), horizon=3, time="hour").data(0)
+    train, valid, test = (rows_of(split, data.preprocessor) for split in (data.train, data.valid, data.test))
+    assert train == set(range(265)) and valid == set(range(265, 298)) and test == set(range(298, 331))
+
+
+def test_numbers_are_standardised_by_the_training_split():
+    data = quiet(steps(), horizon=3, time="hour").data(0)
+    np.testing.assert_allclose(data.preprocessor.mean, [132, -264], rtol=1e-5)
+
+
+def test_rows_are_sorted_by_time_and_that_is_said():
+    table = steps()
+    task = quiet(table[::-1], horizon=3, time="hour")
+    assert "The rows were sorted by time." in task.description
+    assert task.data(0).checksum() == quiet(table, horizon=3, time="hour").data(0).checksum()
+
+
+def test_what_is_forecast_is_a_column_or_all():
+    assert quiet(steps(), horizon=3, time="hour", label="v").data(0).test.y.shape[1:] == (3, 1)
+    task = quiet(steps(), horizon=3, time="hour")
+    assert task.data(0).test.y.shape[1:] == (3, 2)
+    assert "forecast of 'u', 'v' for 3 steps from the last 12" in task.description
+    outputs = task.model("gru", 8, 0.0).predict_on_batch(task.data(0).test.x[:2])
+    assert outputs.shape == (2, 3, 2)
+
+
+def test_the_last_value_as_the_forecast_is_scored_and_shown():
+    values = np.random.default_rng(0).normal(size=(331, 1)).cumsum(axis=0)
+    task = quiet(values, horizon=3)
+    test = task.data(0).test
+    last = np.repeat(test.x[:, -1:], 3, axis=1)
+    assert f"the last value as the forecast has {measures.score('explained', test, last):.3f}" in task.description
+
+
+def test_groups_are_series_of_their_own():
+    table = steps(330, shop=np.repeat(list("abcdefghijk"), 30))
+    data = quiet(table, horizon=2, time="hour", group="shop").data(0)
+    sides = [{row // 30 for row in rows_of(split, data.preprocessor)} for split in (data.train, data.valid, data.test)]
+    assert set.union(*sides) == set(range(11)) and sum(map(len, sides)) == 11
+    assert all((np.diff(row) > 0).all() for row in data.train.x[:, :, 0])
+
+
+def test_missing_numbers_have_no_weight_and_are_marked():
+    table = steps()
+    table.loc[100, "u"] = np.nan
+    task = quiet(table, horizon=3, time="hour", label="u")
+    data = task.data(0)
+    assert "channels of their own mark" in task.description
+    assert np.isnan(data.train.x).any() and np.isfinite(data.train.y).all()
+    assert (data.train.weight == 0).sum() == 3 and data.test.weight is None
+
+
+@pytest.mark.parametrize(
+    ("series", "options", "message"),
+    [
+        (steps(), {"horizon": 31, "time": "hour"}, "horizon=31 is too long: of 331 rows"),
+        (steps(), {"horizon": 0, "time": "hour"}, "`horizon`: it must be an integer of at least 1"),
+        (steps(), {"horizon": 3}, "column 'hour' holds '2024-01-01 00:00:00'"),
+        (steps(), {"horizon": 3, "time": "hour", "label": "w"}, "Unknown column for `label` 'w'"),
+        (steps(), {"time": "hour"}, r"to be forecast \(name `horizon`\) or to be classified"),
+        (steps(hour=["1", "1", *range(2, 331)]), {"horizon": 3, "time": "hour"}, "comes twice, 1 times"),
+        (np.zeros((7, 5, 3)), {"horizon": 3}, r"an array \(R,\) or \(R, C\)"),
+        (np.full((99, 2), np.inf), {"horizon": 3}, "infinite ones"),
+    ],
+)
+def test_what_cannot_be_forecast_is_refused(series, options, message):
+    with pytest.raises(ValueError, match=message):
+        quiet(series, **options)

@@ -1,0 +1,127 @@
+"""A winner answers files of the same form, in the words of the person; nothing is trained here but once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import tuning
+import zoo
+from tests.tuning.own.data import pictures, review_file, reviews, tagged, write
+from tuning import cli
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def preset(folder, **options):
+    """A model of a task as a search would save it, but untrained."""
+    task = tuning.task_from(verbose=False, **options)
+    data = task.data(0)
+    model = task.model("gated_conv", 8, 0.0)
+    model.preprocessor = data.preprocessor
+    zoo.save(model, folder, card={"name": "mine", "form": data.form})
+    return model
+
+
+def test_classes_are_answered_as_they_were_written(tmp_path):
+    model = preset(tmp_path / "model", train=review_file(tmp_path / "a.csv"), text="review", label="stars")
+    texts, _ = reviews()
+    logits = model.predict(texts, verbose=0)
+    path = write(tmp_path / "new.csv", {"number": np.arange(61), "review": texts})
+    found = tuning.predict(tmp_path / "model", path, tmp_path / "out.csv")
+    assert found["stars"].tolist() == [["con", "pro"][best] for best in logits.argmax(axis=-1)]
+    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(found[["probability of con", "probability of pro"]], shares, atol=1e-5)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv"), found)
+    assert tuning.predict(tmp_path / "model", texts[:2])["stars"].tolist() == found["stars"].tolist()[:2]
+
+
+def test_numbers_are_answered_in_their_own_units(tmp_path):
+    texts, _ = reviews()
+    preset(tmp_path / "model", train=(texts, np.random.default_rng(0).normal(700, 3, 61)))
+    assert tuning.predict(tmp_path / "model", texts)["label"].between(650, 750).all()
+
+
+def test_each_word_gets_a_tag_and_what_is_out_of_reach_a_question_mark(tmp_path):
+    preset(tmp_path / "model", train=tagged())
+    found = tuning.predict(tmp_path / "model", [["Al"] * 3, [], ["Al"] * 99])
+    counts = [len(tags.split()) for tags in found["tags"]]
+    assert counts == [3, 0, 99] and set(found["tags"][0].split()) <= set("NV#")
+    assert found["tags"][2].endswith("?") and found["probabilities"][2].endswith("?")
+
+
+def test_forecasts_come_after_the_last_row_and_go_on_in_time(tmp_path):
+    hours = pd.date_range("2024-01-01", periods=331, freq="h")
+    table = pd.DataFrame({"hour": hours.astype(str), "u": 700 + np.arange(331) % 5, "v": np.arange(331)})
+    preset(tmp_path / "model", series=table, horizon=3, time="hour", label="u")
+    found = tuning.predict(tmp_path / "model", table)
+    assert found["step"].tolist() == [1, 2, 3] and found["u"].between(680, 720).all()
+    assert found["hour"].astype(str).tolist()[0] == "2024-01-14 19:00:00"
+
+
+def test_series_and_images_are_answered(tmp_path):
+    x = np.random.default_rng(0).normal(size=(37, 13))
+    preset(tmp_path / "series", series=(x, [3, 5, 3] * 12 + [5]))
+    assert set(tuning.predict(tmp_path / "series", x)["label"]) <= {3, 5}
+    folder = pictures(tmp_path / "pets")
+    preset(tmp_path / "images", images=folder)
+    found = tuning.predict(tmp_path / "images", folder)
+    assert len(found) == 12 and found["file"][0].endswith("0.png") and set(found["label"]) <= {"cat", "dog"}
+
+
+@pytest.mark.parametrize(
+    ("x", "message"), [(np.zeros((2, 11)), "at least 13 steps"), (np.full((2, 13), np.nan), "missing")]
+)
+def test_series_of_another_form_are_refused(tmp_path, x, message):
+    preset(tmp_path / "series", series=(np.random.default_rng(0).normal(size=(37, 13)), [3, 5, 3] * 12 + [5]))
+    with pytest.raises(ValueError, match=message):
+        tuning.predict(tmp_path / "series", np.concatenate([x, np.zeros((2, x.shape[1]))]))
+
+
+def test_what_is_no_winner_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        tuning.predict(tmp_path / "none", ["a"])
+    zoo.save(
+        zoo.MixerTagger(zoo.MixerTextBackbone(7, hidden_dim=8, mixer="gru"), 3), tmp_path / "a", card={"name": "a"}
+    )
+    with pytest.raises(ValueError, match="was not trained on own data"):
+        tuning.predict(tmp_path / "a", ["a"])
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(ValueError, match="is the folder of a search"):
+        tuning.predict(tmp_path, ["a"])
+
+
+@pytest.mark.parametrize(("out", "message"), [("a.xlsx", "written as .csv"), ("no/a.csv", "make it first")])
+def test_where_nothing_can_be_written_is_said_first(tmp_path, out, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        tuning.predict(tmp_path, ["a"], tmp_path / out)
+
+
+def test_the_command_line_searches_a_file_and_answers_it(tmp_path):
+    path, out = review_file(tmp_path / "films.csv"), tmp_path / "out"
+    data = ["--train", path, "--text", "review", "--label", "stars"]
+    small = ["--mixers", "token_shift", "--trials", "1", "--seeds", "1", "--epochs", "1"]
+    found = run("tune", *data, "--out", out, *small)
+    assert found.exit_code == 0, found.output
+    assert "Read 61 rows: text classification of `review` into 2 classes of `stars`" in found.output
+    assert f"keras-attn tune --train {path} --text review --label stars --out DIR" in (out / "report.md").read_text()
+    answered = run("predict", out / "models" / "implicit", path, "--out", tmp_path / "answers.csv")
+    assert answered.exit_code == 0 and "61 rows" in answered.output
+    assert set(pd.read_csv(tmp_path / "answers.csv")["stars"]) <= {"con", "pro"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Give a task's name (see `keras-attn tasks`) or data"),
+        (["digits", "--train", "a.csv"], "Give a task's name or data, not both"),
+        (["--train", "none.csv", "--text", "a"], "There is no file 'none.csv'"),
+        (["--train", "none.csv", "--pairs", "en", "de"], "no model that writes texts"),
+    ],
+)
+def test_a_task_s_name_or_data_is_given(tmp_path, arguments, message):
+    found = run("tune", *arguments, "--out", tmp_path / "out")
+    assert found.exit_code == 2 and message in found.output
+    assert not (tmp_path / "out").exists()

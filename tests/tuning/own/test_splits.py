@@ -1,0 +1,81 @@
+"""Three splits without overlap, by what the columns say."""
+
+import numpy as np
+import pytest
+
+from tuning.own import splits
+
+
+def overlap_free(parts, count):
+    together = np.concatenate([part for part in parts if part is not None])
+    assert sorted(together.tolist()) == list(range(count))
+
+
+def test_at_random_each_split_has_its_share_of_each_class():
+    labels = np.array([0] * 70 + [1] * 30 + [2] * 3)
+    parts = splits.draw(103, 5, labels=labels)
+    overlap_free(parts, 103)
+    assert [np.bincount(labels[part], minlength=3).tolist() for part in parts] == [[56, 24, 1], [7, 3, 1], [7, 3, 1]]
+
+
+def test_the_same_seed_draws_the_same_and_another_another():
+    first, again, other = (splits.draw(103, seed)[2].tolist() for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def test_rows_that_are_the_same_stay_together():
+    keys = [number % 17 for number in range(103)]
+    parts = splits.draw(103, 0, keys=keys)
+    overlap_free(parts, 103)
+    sides = [{keys[row] for row in part} for part in parts]
+    assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+
+
+@pytest.mark.parametrize("labels", [None, np.arange(103) % 2])
+def test_no_group_is_in_two_splits(labels):
+    group = np.array([f"g{number // 7}" for number in range(103)], dtype=object)
+    parts = splits.draw(103, 2, labels=labels, group=group)
+    overlap_free(parts, 103)
+    sides = [set(group[part]) for part in parts]
+    assert all(sides) and not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+
+
+def test_the_later_is_judged_by_and_a_moment_is_not_cut():
+    time = np.random.default_rng(0).permutation(np.repeat(np.arange(20), 5))
+    train, valid, test = splits.draw(100, 0, time=time)
+    overlap_free((train, valid, test), 100)
+    assert time[train].max() < time[valid].min() <= time[valid].max() < time[test].min()
+    assert (len(train), len(valid), len(test)) == (80, 10, 10)
+
+
+@pytest.mark.parametrize("time", [["2020-03-01", "2019-12-31", "2020-01-15"], ["10", "9", "9.5"]])
+def test_dates_and_numbers_are_ordered_as_such(time):
+    assert np.argsort(splits.as_times(time)).tolist() == [1, 2, 0]
+
+
+def test_what_is_no_time_is_refused():
+    with pytest.raises(ValueError, match="`time` holds numbers or dates"):
+        splits.as_times(["2020-03-01", "yesterday or so"])
+
+
+def test_with_test_data_only_two_splits_are_drawn():
+    train, valid, test = splits.draw(101, 0, tested=True)
+    overlap_free((train, valid), 101)
+    assert (len(valid), test) == (10, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group": np.arange(9), "time": np.arange(9)}, "name one of them"),
+        ({"group": np.array([0, 1] * 5), "time": None}, "at least 3 groups. Received: 2"),
+    ],
+)
+def test_splits_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        splits.check(**options, tested=False)
+
+
+def test_a_split_without_rows_is_refused():
+    with pytest.raises(ValueError, match="Each split needs rows, and 2 rows were split into"):
+        splits.draw(2, 0)

@@ -1,0 +1,99 @@
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from tests.zoo.helpers import CLASSES, B, D, T
+
+CHANNELS, HORIZON = 3, 5
+
+
+def series(steps=T, count=B):
+    return np.random.default_rng(0).normal(50, 7, (count, steps, CHANNELS)).astype("float32")
+
+
+def backbone(mixer="gru", **options):
+    return zoo.MixerSeriesBackbone(CHANNELS, **{"hidden_dim": D, "mixer": mixer, **options})
+
+
+def test_each_patch_of_steps_makes_one_token():
+    assert tuple(backbone()(series()).shape) == (B, T, D)
+    assert tuple(backbone(sequence_length=14, patch_size=7)(series(14)).shape) == (B, 2, D)
+
+
+def test_a_token_is_made_of_its_own_steps():
+    stack = backbone("identity", short_convolution=0, sequence_length=15, patch_size=5)
+    x = series(15)
+    before = keras.ops.convert_to_numpy(stack(x))
+    x[:, 5:10] += 1
+    changed = np.abs(keras.ops.convert_to_numpy(stack(x)) - before).max(axis=(0, 2)) > 1e-5
+    assert changed.tolist() == [False, True, False]
+
+
+def test_missing_numbers_are_marked_and_do_not_spread():
+    stack = backbone("identity", short_convolution=0, marks_missing=True)
+    x = series()
+    x[0, 2, 1] = 0
+    zero = keras.ops.convert_to_numpy(stack(x))
+    x[0, 2, 1] = np.nan
+    marked = keras.ops.convert_to_numpy(stack(x))
+    changed = np.abs(marked - zero).max(axis=2) > 1e-5
+    assert np.isfinite(marked).all() and np.argwhere(changed).tolist() == [[0, 2]]
+
+
+def test_the_preprocessor_keeps_the_last_steps_standardised():
+    preprocessor = zoo.MixerSeriesPreprocessor([50, 60, 70], [7, 5, 3], sequence_length=5, targets=[2, 0])
+    x, y = series(), series(HORIZON)[:, :, [2, 0]]
+    found, target = preprocessor(x, y)
+    np.testing.assert_allclose(found, (x[:, -5:] - [50, 60, 70]) / [7, 5, 3], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(preprocessor.restore(target), y, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "forecaster"])
+def test_a_preset_answers_raw_series_as_before(tmp_path, kind):
+    preprocessor = zoo.MixerSeriesPreprocessor(
+        [50] * CHANNELS, [7] * CHANNELS, sequence_length=6, targets=[2] if kind == "forecaster" else None
+    )
+    stack = backbone(["token_mlp", "gated_conv"], sequence_length=6, patch_size=2)
+    if kind == "classifier":
+        task = zoo.MixerSeriesClassifier(stack, CLASSES, preprocessor=preprocessor, dropout=0.25)
+    else:
+        task = zoo.MixerForecaster(stack, HORIZON, [2], preprocessor=preprocessor, dropout=0.25)
+    answers = task.predict(series(), verbose=0)
+    assert answers.shape == ((B, CLASSES) if kind == "classifier" else (B, HORIZON, 1))
+    zoo.save(task, tmp_path / "preset")
+    loaded = zoo.load(tmp_path / "preset")
+    assert type(loaded) is type(task) and loaded.get_config().keys() == task.get_config().keys()
+    np.testing.assert_allclose(loaded.predict(series(), verbose=0), answers, atol=1e-4)
+
+
+def test_an_untrained_forecast_is_near_the_last_value_in_raw_units():
+    preprocessor = zoo.MixerSeriesPreprocessor([50] * CHANNELS, [1e-3] * CHANNELS, targets=[1])
+    forecaster = zoo.MixerForecaster(backbone(), HORIZON, [1], preprocessor=preprocessor)
+    last = np.repeat(series()[:, -1:, 1:2], HORIZON, axis=1)
+    np.testing.assert_allclose(forecaster.predict(series(), verbose=0), last, atol=0.05)
+
+
+def test_a_classifier_learns_from_raw_series():
+    labels = np.arange(17) % 2
+    x = series(count=17) + 20 * labels[:, None, None]
+    preprocessor = zoo.MixerSeriesPreprocessor([60] * CHANNELS, [12] * CHANNELS)
+    classifier = zoo.MixerSeriesClassifier(backbone(), 2, preprocessor=preprocessor)
+    classifier.compile(keras.optimizers.Adam(0.01))
+    history = classifier.fit(x, labels, epochs=12, verbose=0).history["loss"]
+    assert history[-1] < 0.5 * history[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: backbone(sequence_length=7, patch_size=2), "`patch_size` must divide `sequence_length`"),
+        (lambda: backbone(patch_size=0), "`patch_size`: it must be an integer of at least 1"),
+        (lambda: zoo.MixerForecaster(backbone(), 0), "`horizon`: it must be an integer"),
+        (lambda: zoo.MixerForecaster(backbone(), 5, [3]), r"`targets` are numbers in \[0, 3\)"),
+        (lambda: zoo.MixerSeriesPreprocessor([1.0], [0.0]), "the deviations above 0"),
+    ],
+)
+def test_what_no_model_of_series_can_be_made_of_is_said_at_once(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

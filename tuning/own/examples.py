@@ -1,0 +1,94 @@
+"""Raw examples, and how a person says what they mean."""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """How a person says what the data means: the options of `tuning.task_from` of the same names."""
+
+    text: str | None = None
+    label: object = None
+    tokens: str | None = None
+    tags: str | None = None
+    pairs: object = None
+    horizon: int | None = None
+    group: object = None
+    time: object = None
+    predict: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Raw examples of one kind.
+
+    Args:
+        kind: "text", "tags", "image", "series" or "forecast".
+        x: raw inputs, N of them: an array, or a list of lists of words, or of series `(T, C)` to forecast.
+        y: raw answers: an object array, or a list of lists; None if there are none.
+        group, time: arrays `(N,)`, or None.
+        names: the columns' names by option, for people and for predictions.
+        notes: what should be known, in words.
+    """
+
+    kind: str
+    x: object
+    y: object = None
+    group: object = None
+    time: object = None
+    names: dict = dataclasses.field(default_factory=dict)
+    notes: tuple = ()
+
+    def __len__(self):
+        return len(self.x)
+
+
+def take(values, chosen):
+    """The values that indices choose, of an array or a list."""
+    return values[chosen] if isinstance(values, np.ndarray) else [values[index] for index in chosen]
+
+
+def column(table, name, option):
+    """The column of that name.
+
+    Raises:
+        ValueError: if there is none; near names are shown.
+    """
+    if name not in table.columns:
+        from keras_attn.lookup import choose
+
+        choose(f"column for `{option}`", name, {str(known): None for known in table.columns})
+    return table[name]
+
+
+def as_list(cell):
+    """Words or tags as a list of strings: a list, or a text with blanks between.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if isinstance(cell, str):
+        return cell.split()
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        return [str(each) for each in cell]
+    if cell is None or cell != cell:
+        return []
+    raise ValueError(f"Tokens and tags are lists, or texts with blanks between. Received: {cell!r}")
+
+
+def list_names(names):
+    """Names in words."""
+    return ", ".join(repr(str(name)) for name in names) or "none"
+
+
+def rows(indices):
+    """Row numbers as people count: the first is 1."""
+    shown = ", ".join(str(index + 1) for index in indices[:5])
+    return f"row{'s' * (len(indices) > 1)} {shown}{' and more' if len(indices) > 5 else ''} (the first is 1)"
+
+
+def plain(value):
+    """A value as Python's own, which JSON takes."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,188 @@
+"""Numbers over time, and what comes next. Windows are cut within each split, so that none reaches over a border."""
+
+import math
+
+import numpy as np
+
+from tuning import measures
+from tuning.own import numbers, series, splits
+from tuning.own.examples import Examples, column, list_names
+from tuning.task import Data, Split
+
+SUBJECT = "forecast"
+MIXERS, CONTROLS = series.MIXERS, ("identity",)
+RATES, DROPOUTS = series.RATES, series.DROPOUTS
+#: The longest look back, in horizons and in steps.
+LOOK_BACK, LONGEST = 4, 256
+#: The most windows of a split, and the most numbers in them.
+WINDOWS, MOST = {"train": 20_000, "valid": 2_000, "test": 2_000}, 50_000_000
+
+
+def of_table(table, words):
+    """The `Examples` of a table whose rows are steps: a series, or one for each group, sorted by time."""
+    for option in ("text", "tokens", "tags", "predict"):
+        if getattr(words, option) is not None:
+            raise ValueError(f"`{option}` means nothing for numbers that are forecast.")
+    used = [name for name in (words.group, words.time) if isinstance(name, str)]
+    names = [name for name in table.columns if name not in used]
+    targets = _as_list(words.label) or names
+    for target in targets:
+        column(table, target, "label")
+    values = numbers.read(table, names)
+    times, notes = None, ()
+    if words.time is not None:
+        times = splits.as_times(table[words.time] if isinstance(words.time, str) else words.time)
+    group = table[words.group].to_numpy(object) if isinstance(words.group, str) else words.group
+    parts = [np.arange(len(table))] if group is None else [np.flatnonzero(group == each) for each in _distinct(group)]
+    if times is not None:
+        notes = _check_times(times, parts)
+        parts = [part[np.argsort(times[part], kind="stable")] for part in parts]
+    known = {option: name for option, name in (("group", words.group), ("time", words.time)) if isinstance(name, str)}
+    return Examples(
+        "forecast",
+        [values[part] for part in parts],
+        group=None if group is None else np.array(_distinct(group), object),
+        time=None if times is None else [table[words.time].iloc[part[-3:]].tolist() for part in parts],
+        names={"columns": [str(name) for name in names], "targets": [str(name) for name in targets], **known},
+        notes=notes,
+    )
+
+
+def of_array(x, y, words):
+    """The `Examples` of an array `(R,)` or `(R, C)`, rows in the order of time."""
+    x = np.asarray(x)
+    if y is not None or x.ndim not in (1, 2) or x.dtype.kind not in "fiub":
+        raise ValueError(f"Numbers to forecast are an array (R,) or (R, C). Received: shape {x.shape}, dtype {x.dtype}")
+    if words.group is not None or words.time is not None or words.label is not None:
+        raise ValueError("`group`, `time` and `label` name columns: give a frame, whose columns have names.")
+    values = numbers.check(x[:, None] if x.ndim == 1 else x)
+    names = [str(channel) for channel in range(values.shape[1])]
+    return Examples("forecast", [values], names={"columns": names, "targets": names})
+
+
+def describe(found, sizes, rows):
+    """What is forecast from what, in words."""
+    targets, horizon = found.names["targets"], sizes["horizon"]
+    shown = list_names(targets[:5]) + f" and {len(targets) - 5} more" * (len(targets) > 5)
+    many = f" in {len(found.x)} groups" if found.group is not None else ""
+    return (
+        f"Read {rows:,} steps of {sizes['channels']} number{'s' * (sizes['channels'] > 1)}{many}: forecast of {shown} "
+        f"for {horizon} step{'s' * (horizon > 1)} from the last {sizes['sequence_length']}"
+        f"{series.missing(np.concatenate(found.x))}"
+    )
+
+
+def measure(found, test, horizon):
+    """How far back a forecast looks, so that windows fit into each split; and what else a model's shape is made of.
+
+    Raises:
+        ValueError: if the horizon is too long for the series.
+    """
+    from keras_attn.lookup import whole_number
+
+    whole_number("horizon", horizon)
+    lengths = [len(each) for each in found.x]
+    room = min(lengths) if found.group is not None else lengths[0] // splits.FOLDS
+    room = min([room, *(len(each) for each in (test.x if test else ()))])
+    fewest = max(2, math.ceil(horizon / 2))
+    if room < horizon + fewest:
+        raise ValueError(
+            f"horizon={horizon} is too long: of {sum(lengths):,} rows the smallest stretch that windows are cut from "
+            f"has {room}, and a window takes at least {fewest} steps to look back and {horizon} to look ahead."
+        )
+    back = max(fewest, min(LOOK_BACK * horizon, LONGEST, (room - horizon) // 2))
+    patch = -(-back // series.TOKENS)
+    columns = found.names["columns"]
+    return {
+        "channels": len(columns),
+        "sequence_length": back - back % patch,
+        "patch_size": patch,
+        "marks_missing": any(bool(np.isnan(each).any()) for each in found.x),
+        "horizon": horizon,
+        "targets": [columns.index(name) for name in found.names["targets"]],
+    }
+
+
+def data(found, test, sizes, form, seed):
+    """The `Data`: windows of each split, standardised by the training split's numbers."""
+    import zoo
+
+    parts = _split(found, test, seed)
+    mean, deviation = numbers.standard(np.concatenate(parts["train"]))
+    preprocessor = zoo.MixerSeriesPreprocessor(mean, deviation, sizes["sequence_length"], sizes["targets"])
+    made = {name: _windows(part, sizes, preprocessor, WINDOWS[name], name) for name, part in parts.items()}
+    return Data(**made, preprocessor=preprocessor, form=form)
+
+
+def model(mixer, width, dropout, sizes):
+    """A forecaster."""
+    import zoo
+
+    shape = {name: sizes[name] for name in ("channels", "sequence_length", "patch_size", "marks_missing")}
+    backbone = zoo.MixerSeriesBackbone(mixer=mixer, hidden_dim=width, dropout=dropout, **shape)
+    return zoo.MixerForecaster(backbone, sizes["horizon"], sizes["targets"], dropout=dropout)
+
+
+def naive(split, sizes):
+    """The score of the last value as the forecast."""
+    last = np.nan_to_num(split.x[:, -1:, sizes["targets"]])
+    return measures.score("explained", split, np.broadcast_to(last, split.y.shape))
+
+
+def _split(found, test, seed):
+    """A list of series for each split."""
+    if found.group is not None:
+        train, valid, judge = splits.draw(len(found.x), seed, group=found.group, tested=test is not None)
+        parts = {name: [found.x[index] for index in part] for name, part in (("train", train), ("valid", valid))}
+        return {**parts, "test": [found.x[index] for index in judge] if test is None else test.x}
+    whole = found.x[0]
+    cuts = [round(len(whole) * share) for share in ((0.9,) if test else (0.8, 0.9))]
+    pieces = np.split(whole, cuts)
+    names = ("train", "valid", "test")
+    return {name: [piece] for name, piece in zip(names, pieces)} | ({"test": test.x} if test else {})
+
+
+def _windows(parts, sizes, preprocessor, most, name):
+    """A `Split` of windows, evenly far apart if there are too many."""
+    back, ahead, targets = sizes["sequence_length"], sizes["horizon"], sizes["targets"]
+    count = sum(len(part) - back - ahead + 1 for part in parts)
+    step = max(1, -(-count // max(1, min(most, MOST // (back * sizes["channels"])))))
+    # (N, C, back + ahead)
+    cut = [np.lib.stride_tricks.sliding_window_view(part, back + ahead, axis=0)[::step] for part in parts]
+    whole = np.swapaxes(np.concatenate(cut), 1, 2)
+    y = whole[:, back:, targets]
+    missing = np.isnan(y).any(axis=-1)
+    kept = ~missing.all(axis=-1)
+    if not kept.any():
+        raise ValueError(f"All that is to be forecast is missing in the {name} split.")
+    x, y = preprocessor(whole[kept][:, :back], y[kept])
+    weight = (~missing[kept]).astype("float32") if missing.any() else None
+    return Split(np.asarray(x, "float32"), np.nan_to_num(np.asarray(y, "float32")), weight)
+
+
+def _check_times(times, parts):
+    """Raises if a moment comes twice; says what is odd about the order."""
+    notes = []
+    for part in parts:
+        steps = np.diff(np.sort(times[part]))
+        if not steps.all():
+            raise ValueError(
+                f"The same `time` comes twice, {int((steps == 0).sum())} times: if there are several series, name the "
+                "`group` that tells them apart."
+            )
+    if any((np.diff(times[part]) < 0).any() for part in parts):
+        notes.append("The rows were sorted by time.")
+    lengths = {round(float(step), 6) for part in parts for step in np.diff(np.sort(times[part]))}
+    if len(lengths) > 1:
+        notes.append(f"Steps are of {len(lengths)} lengths, and count as equal.")
+    return tuple(notes)
+
+
+def _distinct(values):
+    return list(dict.fromkeys(values))
+
+
+def _as_list(label):
+    if label is None:
+        return []
+    return [label] if isinstance(label, str) else list(label)

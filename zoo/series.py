@@ -1,0 +1,376 @@
+"""Series in, labels or what comes next out: preprocessor, backbone, classifier and forecaster."""
+
+import keras
+import keras_hub
+import numpy as np
+from keras import ops
+
+from keras_attn.lookup import plain, whole_number
+from zoo.backbone import check_stack, stack
+from zoo.heads import compile_arguments
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MissingAsZero(keras.layers.Layer):
+    """What is missing, NaN, becomes 0, the mean of what was standardised; if asked for, channels mark where it was.
+
+    Args:
+        marks: whether as many channels are added, 1 where a number is missing and 0 elsewhere.
+
+    Call arguments:
+        inputs: `(B, T, C)`.
+
+    Returns:
+        `(B, T, C)`, or `(B, T, 2 C)` with marks.
+
+    Example:
+    >>> found = MissingAsZero(marks=True)(keras.ops.array([[[3.0, float("nan")]]]))
+    >>> keras.ops.convert_to_numpy(found).tolist()
+    [[[3.0, 0.0, 0.0, 1.0]]]
+    """
+
+    def __init__(self, marks=False, **kwargs):
+        super().__init__(**kwargs)
+        self.marks = marks
+
+    def call(self, inputs):
+        missing = ops.isnan(inputs)
+        filled = ops.where(missing, ops.zeros_like(inputs), inputs)
+        return ops.concatenate([filled, ops.cast(missing, inputs.dtype)], axis=-1) if self.marks else filled
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] * (2 if self.marks else 1))
+
+    def get_config(self):
+        return {**super().get_config(), "marks": self.marks}
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class LastStep(keras.layers.Layer):
+    """The last step of a series, of all channels or of some; what is missing, NaN, is 0.
+
+    Args:
+        channels: numbers of channels; None for all.
+
+    Call arguments:
+        inputs: `(B, T, C)`.
+
+    Returns:
+        `(B, channels)`.
+
+    Example:
+    >>> keras.ops.convert_to_numpy(LastStep([1])(keras.ops.array([[[2.0, 3.0], [5.0, 7.0]]]))).tolist()
+    [[7.0]]
+    """
+
+    def __init__(self, channels=None, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels if channels is None else list(channels)
+
+    def call(self, inputs):
+        last = inputs[:, -1]
+        last = ops.where(ops.isnan(last), ops.zeros_like(last), last)
+        return last if self.channels is None else ops.take(last, list(self.channels), axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1] if self.channels is None else len(self.channels))
+
+    def get_config(self):
+        return {**super().get_config(), "channels": None if self.channels is None else list(self.channels)}
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MixerSeriesBackbone(keras_hub.models.Backbone):
+    """Numbers over time to a vector at each patch of steps: a dense layer, positions, and the zoo's residual stack.
+
+    Args:
+        channels: C, how many numbers a step has, at least 1.
+        sequence_length: T, a multiple of `patch_size`, for mixers that work for one length only; None for any length.
+        patch_size: how many steps make one token, at least 1.
+        marks_missing: whether NaN is allowed: it counts as 0, and channels of their own mark it.
+        hidden_dim: width D, at least 1.
+        num_layers: how many layers, at least 1.
+        mixer: a name or a spec from `keras_attn.mixers`, or a list of them (a hybrid), taken in turn by the layers.
+        mlp_ratio: hidden width of the network at each position over D, above 0.
+        short_convolution: how many positions the convolution before each mixer sees; 0 for none.
+        positions: "sinusoid", or None to leave order to the mixers.
+        causal: whether a token sees no later one.
+        dropout: share of each branch dropped in training, in [0, 1).
+        dtype: dtype or dtype policy of computations and weights.
+
+    Call arguments:
+        inputs: `(B, T, C)`.
+
+    Returns:
+        `(B, T / patch_size, D)`.
+
+    Example:
+    >>> backbone = MixerSeriesBackbone(channels=3, mixer="gru")
+    >>> tuple(backbone(keras.random.normal((5, 7, 3))).shape)
+    (5, 7, 32)
+    """
+
+    def __init__(
+        self,
+        channels,
+        sequence_length=None,
+        patch_size=1,
+        marks_missing=False,
+        hidden_dim=32,
+        num_layers=2,
+        mixer="multi_head",
+        mlp_ratio=2.0,
+        short_convolution=3,
+        positions="sinusoid",
+        causal=False,
+        dropout=0.0,
+        dtype=None,
+        **kwargs,
+    ):
+        mixer = plain(mixer)
+        whole_number("channels", channels)
+        length = _count_patches(sequence_length, patch_size)
+        check_stack(mixer, num_layers, hidden_dim, mlp_ratio, short_convolution, positions, causal, length)
+
+        # === Functional Model ===
+        inputs = keras.Input(shape=(sequence_length, channels), name="series")
+        x = inputs
+        if marks_missing:
+            x = MissingAsZero(marks=True, dtype=dtype, name="missing")(x)
+        if patch_size > 1:
+            size = patch_size * channels * (2 if marks_missing else 1)
+            x = keras.layers.Reshape((-1 if length is None else length, size), dtype=dtype, name="patches")(x)
+        outputs = stack(
+            keras.layers.Dense(hidden_dim, dtype=dtype, name="stem")(x),
+            None,
+            mixer=mixer,
+            num_layers=num_layers,
+            mlp_ratio=mlp_ratio,
+            short_convolution=short_convolution,
+            positions=positions,
+            causal=causal,
+            dropout=dropout,
+            dtype=dtype,
+        )
+        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+
+        # === Config ===
+        self.channels = channels
+        self.sequence_length = sequence_length
+        self.patch_size = patch_size
+        self.marks_missing = marks_missing
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.mixer = mixer
+        self.mlp_ratio = mlp_ratio
+        self.short_convolution = short_convolution
+        self.positions = positions
+        self.causal = causal
+        self.dropout = dropout
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "sequence_length": self.sequence_length,
+            "patch_size": self.patch_size,
+            "marks_missing": self.marks_missing,
+            "hidden_dim": self.hidden_dim,
+            "num_layers": self.num_layers,
+            "mixer": plain(self.mixer),
+            "mlp_ratio": self.mlp_ratio,
+            "short_convolution": self.short_convolution,
+            "positions": self.positions,
+            "causal": self.causal,
+            "dropout": self.dropout,
+        }
+
+
+def _count_patches(sequence_length, patch_size):
+    """How many tokens a series has; None if its length is open."""
+    whole_number("patch_size", patch_size)
+    whole_number("sequence_length", sequence_length, optional=True)
+    if sequence_length is not None and sequence_length % patch_size:
+        raise ValueError(
+            "`patch_size` must divide `sequence_length`. "
+            f"Received: patch_size={patch_size}, sequence_length={sequence_length}"
+        )
+    return None if sequence_length is None else sequence_length // patch_size
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
+    """Raw series to the backbone's: the last steps, standardised; and what is to be forecast alike.
+
+    Args:
+        mean, deviation: of each channel, C numbers each, the deviations above 0.
+        sequence_length: how many steps are kept, the last ones; None for all.
+        targets: the channels that are forecast, for models that forecast; None for others.
+
+    Call arguments:
+        x: `(B, T, C)`. NaN stays NaN.
+        y: passed through; with `targets` standardised, `(B, horizon, channels)`.
+        sample_weight: passed through.
+
+    Example:
+    >>> MixerSeriesPreprocessor([1.0], [2.0], sequence_length=2)(np.array([[[9.0], [1.0], [5.0]]])).tolist()
+    [[[0.0], [2.0]]]
+    """
+
+    backbone_cls = MixerSeriesBackbone
+
+    def __init__(self, mean, deviation, sequence_length=None, targets=None, **kwargs):
+        super().__init__(**kwargs)
+        self.mean, self.deviation = list(map(float, mean)), list(map(float, deviation))
+        if len(self.mean) != len(self.deviation) or not min(self.deviation, default=0) > 0:
+            raise ValueError(
+                "`mean` and `deviation` must have as many numbers, the deviations above 0. "
+                f"Received: mean={self.mean}, deviation={self.deviation}"
+            )
+        self.sequence_length = sequence_length
+        self.targets = None if targets is None else list(targets)
+
+    def call(self, x, y=None, sample_weight=None):
+        # Arithmetic alone, so that arrays and the tensors of any backend and of tf.data pass.
+        mean, deviation = (np.array(values, "float32") for values in (self.mean, self.deviation))
+        x = x if self.sequence_length is None else x[..., -self.sequence_length :, :]
+        if y is not None and self.targets is not None:
+            y = (y - mean[self.targets]) / deviation[self.targets]
+        return keras.utils.pack_x_y_sample_weight((x - mean) / deviation, y, sample_weight)
+
+    def restore(self, numbers):
+        """Forecasts, an array `(B, horizon, channels)`, in the units of the raw series."""
+        mean, deviation = (np.array(values)[self.targets] for values in (self.mean, self.deviation))
+        return numbers * deviation + mean
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "mean": list(self.mean),
+            "deviation": list(self.deviation),
+            "sequence_length": self.sequence_length,
+            "targets": None if self.targets is None else list(self.targets),
+        }
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MixerSeriesClassifier(keras_hub.models.Task):
+    """Series to the logits of classes: the backbone, the mean over time, a dense layer.
+
+    Args:
+        backbone: a `MixerSeriesBackbone`.
+        num_classes: how many classes, at least 1.
+        preprocessor: a `MixerSeriesPreprocessor`; None if series come as the backbone wants them.
+        dropout: share of the mean dropped in training, in [0, 1).
+
+    Call arguments:
+        inputs: `(B, T, C)`.
+
+    Returns:
+        `(B, num_classes)`.
+
+    Example:
+    >>> classifier = MixerSeriesClassifier(MixerSeriesBackbone(3, mixer="gru"), num_classes=7)
+    >>> tuple(classifier(keras.random.normal((5, 11, 3))).shape)
+    (5, 7)
+    """
+
+    backbone_cls = MixerSeriesBackbone
+    preprocessor_cls = MixerSeriesPreprocessor
+
+    def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.0, **kwargs):
+        # === Layers ===
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        policy = {"dtype": backbone.dtype_policy}
+        self.pooler = keras.layers.GlobalAveragePooling1D(data_format="channels_last", name="pooler", **policy)
+        self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout", **policy)
+        self.output_dense = keras.layers.Dense(num_classes, name="logits", **policy)
+
+        # === Functional Model ===
+        inputs = backbone.input
+        outputs = self.output_dense(self.output_dropout(self.pooler(backbone(inputs))))
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+        # === Config ===
+        self.num_classes = num_classes
+        self.dropout = dropout
+
+    def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
+        super().compile(**compile_arguments(optimizer, loss, metrics), **kwargs)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes, "dropout": self.dropout}
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class MixerForecaster(keras_hub.models.Task):
+    """Series to what comes next: the last value of each target, and what the vector at the last token adds to it.
+
+    `fit` and `evaluate` compare in standardised units if there is a preprocessor; `predict` answers in raw ones.
+
+    Args:
+        backbone: a `MixerSeriesBackbone`.
+        horizon: how many steps are forecast, at least 1.
+        targets: the channels that are forecast, numbers in [0, C); None for all.
+        preprocessor: a `MixerSeriesPreprocessor` with the same targets; None if series come as the backbone wants them.
+        dropout: share of the last vector dropped in training, in [0, 1).
+
+    Call arguments:
+        inputs: `(B, T, C)`.
+
+    Returns:
+        `(B, horizon, channels)`.
+
+    Example:
+    >>> forecaster = MixerForecaster(MixerSeriesBackbone(3, mixer="gru"), horizon=5, targets=[2])
+    >>> tuple(forecaster(keras.random.normal((2, 11, 3))).shape)
+    (2, 5, 1)
+    """
+
+    backbone_cls = MixerSeriesBackbone
+    preprocessor_cls = MixerSeriesPreprocessor
+
+    def __init__(self, backbone, horizon, targets=None, preprocessor=None, dropout=0.0, **kwargs):
+        whole_number("horizon", horizon)
+        targets = list(range(backbone.channels)) if targets is None else list(targets)
+        if not targets or not all(0 <= target < backbone.channels for target in targets):
+            raise ValueError(f"`targets` are numbers in [0, {backbone.channels}). Received: targets={targets}")
+        # === Layers ===
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        policy = {"dtype": backbone.dtype_policy}
+        self.last_vector = LastStep(name="last_vector", **policy)
+        self.last_values = LastStep(targets, name="last_values", **policy)
+        self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout", **policy)
+        self.output_dense = keras.layers.Dense(horizon * len(targets), name="changes", **policy)
+
+        # === Functional Model ===
+        inputs = backbone.input
+        changes = self.output_dense(self.output_dropout(self.last_vector(backbone(inputs))))
+        changes = keras.layers.Reshape((horizon, len(targets)), name="steps", **policy)(changes)
+        last = keras.layers.Reshape((1, len(targets)), name="last", **policy)(self.last_values(inputs))
+        outputs = keras.layers.Add(name="forecast", **policy)([changes, last])
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+        # === Config ===
+        self.horizon = horizon
+        self.targets = targets
+        self.dropout = dropout
+
+    def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
+        loss = keras.losses.MeanSquaredError() if loss == "auto" else loss
+        metrics = [keras.metrics.MeanAbsoluteError()] if metrics == "auto" else metrics
+        super().compile(**compile_arguments(optimizer, loss, metrics), **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        found = super().predict(x, *args, **kwargs)
+        return found if self.preprocessor is None else self.preprocessor.restore(found)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "horizon": self.horizon,
+            "targets": list(self.targets),
+            "dropout": self.dropout,
+        }
