@@ -21,7 +21,7 @@ def built(layer, *shape):
     [
         (keras.layers.Dense(11), x(B, T, D), 2 * B * T * D * 11),
         (keras.layers.EinsumDense("btd,dhk->bthk", (None, 2, 13)), x(B, T, D), 2 * B * T * D * 2 * 13),
-        (keras.layers.EinsumDense("...d,dk->...k", (None, 13)), x(B, T, D), 2 * B * T * D * 13),
+        (keras.layers.EinsumDense("...d,dk->...k", 13), x(B, T, D), 2 * B * T * D * 13),
         (keras.layers.Conv1D(11, 3, padding="same"), x(B, T, D), 2 * B * T * 3 * D * 11),
         (keras.layers.DepthwiseConv1D(3, padding="same"), x(B, T, D), 2 * B * T * 3 * D),
         # Three gates, from the input and from the state, at every position once.
