@@ -73,7 +73,7 @@ def task_from(
     Example:
     >>> x = [f"{how} {what}" for how in ("a", "so", "not") for what in ("good", "bad")] * 10
     >>> task = task_from((x, ["pro", "con", "pro", "pro", "con", "pro"] * 10), name="films", verbose=False)
-    >>> task.description[:92]
+    >>> task.description[:93]
     'Read 60 rows: text classification into 2 classes; splits 80/10/10 drawn at random, stratified'
     """
     given = {
