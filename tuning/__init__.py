@@ -1,7 +1,7 @@
 """Implicit or explicit attention for a task? Searches that compare them fairly, and say so in words.
 
-`compare` searches, `report` writes a search's reports again, `tasks` lists what comes with the project. Nothing heavy
-is imported before it is asked for, so that a command can choose the backend first.
+`advise` guesses before any search, `compare` searches, `report` writes a search's reports again, `tasks` lists what comes
+with the project. Nothing heavy is imported before it is asked for, so that a command can choose the backend first.
 """
 
 import importlib
@@ -9,9 +9,9 @@ import importlib
 from tuning import tasks
 from tuning.task import Data, Split, Task
 
-_LATER = {"compare": "tuning.comparison", "report": "tuning.reporting"}
+_LATER = {"advise": "tuning.advice", "compare": "tuning.comparison", "report": "tuning.reporting"}
 
-__all__ = ["Data", "Split", "Task", "compare", "report", "tasks"]
+__all__ = ["Data", "Split", "Task", "advise", "compare", "report", "tasks"]
 
 
 def __getattr__(name):

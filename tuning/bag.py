@@ -24,8 +24,8 @@ def constant(task, train, judged, classes):
 def linear(task, train, judged, classes):
     """The score of a ridge regression on what stands in an example: counts of tokens, or means and deviations.
 
-    Where positions have answers of their own it also sees what stands there, and if the task is causal, of the rest only
-    what came before.
+    Where positions have answers of their own it also sees what stands there, and if the task is causal, of the rest
+    only what came before.
 
     Args:
         task, train, judged, classes: see `constant`.

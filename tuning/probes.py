@@ -103,8 +103,8 @@ def entrance(model, x):
         if len(shape) == 3 and not isinstance(layer, keras.layers.InputLayer):
             return layer.path, shape[1] or first.shape[1]
     raise ValueError(
-        "Advice is about what an answer depends on, position by position, and this task's model has no layer that makes "
-        f"a vector for each position, (B, T, D). Received: inputs of shape {first.shape}"
+        "Advice is about what an answer depends on, position by position, and this task's model has no layer that "
+        f"makes a vector for each position, (B, T, D). Received: inputs of shape {first.shape}"
     )
 
 
