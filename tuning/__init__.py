@@ -1,7 +1,8 @@
 """Implicit or explicit attention for a task? Searches that compare them fairly, and say so in words.
 
-`advise` guesses before any search, `compare` searches, `report` writes a search's reports again, `tasks` lists what comes
-with the project. Nothing heavy is imported before it is asked for, so that a command can choose the backend first.
+`advise` guesses before any search, `compare` searches, `report` writes a search's reports again, `tasks` lists what
+comes with the project. Nothing heavy is imported before it is asked for, so that a command can choose the backend
+first.
 """
 
 import importlib

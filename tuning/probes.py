@@ -94,7 +94,7 @@ def entrance(model, x):
     first = main(x)
     if not isinstance(x, dict) and first.ndim == 3 and np.issubdtype(first.dtype, np.floating):
         return None, first.shape[1]
-    layers = [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
+    layers = list(_in_order(model))
     embeddings = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
     if len(embeddings) == 1:
         return embeddings[0].path, first.shape[1]
@@ -203,6 +203,15 @@ def _answers(outputs, places, labels):
         return outputs[..., :ANSWERS]
     # Not its probability, whose derivative is zero once the model is sure.
     return ops.max(outputs, axis=-1, keepdims=True) - ops.mean(outputs, axis=-1, keepdims=True)
+
+
+def _in_order(model):
+    """The layers of a model and of the models in it, from the inputs on."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _in_order(layer)
+        else:
+            yield layer
 
 
 def _output_shape(layer):

@@ -46,8 +46,8 @@ class Past:
         characteristics: its `tuning.characteristics.Characteristics`.
         families: the `Scores` of each family by name.
         best: the name of the family that speaks for each kind, by kind: that with the best validation score.
-        difference, low, high: test scores of the best explicit less the best implicit, with the 95 % interval, None with
-            one seed.
+        difference, low, high: test scores of the best explicit less the best implicit, with the 95 % interval, None
+            with one seed.
         answer: the verdict.
         margin: the smallest difference that matters.
         search: which search it was, all that could change its scores; its versions too.
@@ -186,12 +186,12 @@ def append(found, path):
     """
     path = Path(path)
     if SHIPPED.resolve() in path.resolve().parents:
-        raise RecordError(
-            f"The record that comes with the package stays as it is: name a file of your own, not {path}."
-        )
+        raise RecordError(f"The package's own record stays as it is: name a file of yours. Received: {path}")
     if path.exists() and found in read(path):
         return
     line = json.dumps({"revision": REVISION, **dataclasses.asdict(found)}) + "\n"
+    if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
+        line = "\n" + line
     with open(path, "a", encoding="utf-8") as file:
         # In one piece: of a process that is killed all is there, or nothing.
         file.write(line)
