@@ -86,7 +86,7 @@ def run(kind, task, train, judged, seed):
 
 
 def entrance(model, x):
-    """Where vectors of positions enter a model: the path of a layer, None for the input itself; and how many there are.
+    """Where vectors of positions enter a model: a layer's path, None for the input itself; and how many there are.
 
     Raises:
         ValueError: if there are none, as in a table whose columns have no order.
@@ -97,11 +97,11 @@ def entrance(model, x):
     layers = list(_in_order(model))
     embeddings = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
     if len(embeddings) == 1:
-        return embeddings[0].path, first.shape[1]
+        return _name(embeddings[0]), first.shape[1]
     for layer in layers:
         shape = _output_shape(layer)
         if len(shape) == 3 and not isinstance(layer, keras.layers.InputLayer):
-            return layer.path, shape[1] or first.shape[1]
+            return _name(layer), shape[1] or first.shape[1]
     raise ValueError(
         "Advice is about what an answer depends on, position by position, and this task's model has no layer that "
         f"makes a vector for each position, (B, T, D). Received: inputs of shape {first.shape}"
@@ -212,6 +212,11 @@ def _in_order(model):
             yield from _in_order(layer)
         else:
             yield layer
+
+
+def _name(layer):
+    """Its path, which is its own in nested models; what owns no weights may have none."""
+    return layer.path or layer.name
 
 
 def _output_shape(layer):
