@@ -1,8 +1,8 @@
 """Implicit or explicit attention for a task? Searches that compare them fairly, and say so in words.
 
-`compare` searches, `report` writes a search's reports again, `tasks` lists what comes with the project, `task_from`
-makes a task of your own data, and `predict` asks a winner. Nothing heavy
-is imported before it is asked for, so that a command can choose the backend first.
+`advise` guesses before any search, `compare` searches, `report` writes a search's reports again, `tasks` lists what
+comes with the project, `task_from` makes a task of your own data, and `predict` asks a winner. Nothing heavy is
+imported before it is asked for, so that a command can choose the backend first.
 """
 
 import importlib
@@ -11,13 +11,14 @@ from tuning import tasks
 from tuning.task import Data, Split, Task
 
 _LATER = {
+    "advise": "tuning.advice",
     "compare": "tuning.comparison",
     "predict": "tuning.own.predictions",
     "report": "tuning.reporting",
     "task_from": "tuning.own.making",
 }
 
-__all__ = ["Data", "Split", "Task", "compare", "predict", "report", "task_from", "tasks"]
+__all__ = ["Data", "Split", "Task", "advise", "compare", "predict", "report", "task_from", "tasks"]
 
 
 def __getattr__(name):

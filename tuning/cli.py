@@ -128,6 +128,45 @@ def answer(
 
 
 @app.command()
+def advise(
+    task: Annotated[str, typer.Argument(help="A task's name: see `keras-attn tasks`.")],
+    record: Annotated[
+        list[Path] | None, typer.Option(help="A file of past verdicts, beside those that come along; see `remember`.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The master seed.")] = 0,
+    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
+):
+    """Guess before any search, from past verdicts on tasks that are alike, and say how far to believe it."""
+    with _errors_in_words():
+        _start_backend(backend)
+        import tuning
+        from tuning import record as records
+        from tuning.reporting import advice
+
+        with _status() as say:
+            say("looking at the data, about a minute")
+            found = tuning.advise(task, records.load(record or ()), seed)
+        advice.show(found)
+
+
+@app.command()
+def remember(
+    directory: Annotated[Path, typer.Argument(help="The folder of a finished search.")],
+    record: Annotated[Path, typer.Option(help="The file of past verdicts that it is appended to.")],
+    backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
+):
+    """Append what a search found to a record of past verdicts, for `advise`."""
+    with _errors_in_words():
+        _start_backend(backend)
+        from tuning import record as records
+
+        with _status() as say:
+            say("looking at the data, about a minute")
+            found = records.remember(directory, record)
+        typer.echo(f"{found.task}: {found.answer}, explicit less implicit {found.difference:+.3f}. Written: {record}")
+
+
+@app.command()
 def report(
     directory: Annotated[Path, typer.Argument(help="The folder of a finished search.")],
     weigh: WEIGH = None,
