@@ -156,6 +156,7 @@ def test_a_seed_below_zero_is_refused_before_anything_is_read():
 
 def test_the_command_shows_what_it_saw_what_it_guesses_and_how_far_to_believe_it(tmp_path, monkeypatch):
     monkeypatch.setattr(advice, "describe", lambda task, data, seed: like(0.5))
+    monkeypatch.setattr(record, "SHIPPED", tmp_path / "nothing")
     for one in SURE:
         record.append(one, tmp_path / "mine.jsonl")
     record.append(past("[red]odd", 0.6), tmp_path / "mine.jsonl")
