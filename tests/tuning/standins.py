@@ -1,9 +1,11 @@
 """Small tasks for tests: a few examples and models that train in a moment."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
+import tuning
 from tuning import tasks
 from tuning.task import Data, Split, Task
 
@@ -62,3 +64,6 @@ DIGITS = dataclasses.replace(
     trials=1,
     seeds=2,
 )
+
+#: Without the five factors, which take some seconds for each family.
+search = functools.partial(tuning.compare, factors=False)

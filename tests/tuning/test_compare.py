@@ -8,7 +8,7 @@ import pytest
 
 import tuning
 import zoo
-from tests.tuning.standins import BLOBS, DIGITS, dense
+from tests.tuning.standins import BLOBS, DIGITS, dense, search
 from tuning import factors, looks, result, training
 from tuning.factors import families as measured
 from tuning.journal import SearchFolderError
@@ -100,12 +100,12 @@ def test_results_come_back_from_the_folder_as_they_were(found, out):
 
 
 def test_the_same_search_in_another_folder_gives_the_same_scores(found, tmp_path):
-    (again,) = tuning.compare(DIGITS, mixers=["multi_head"], seeds=1, out=tmp_path).families
+    (again,) = search(DIGITS, mixers=["multi_head"], seeds=1, out=tmp_path).families
     assert again.test == found.family("multi_head").test[:1]
 
 
 def test_without_a_folder_nothing_is_kept():
-    found = tuning.compare(BLOBS, mixers=["identity"], trials=1, seeds=1, epochs=1)
+    found = search(BLOBS, mixers=["identity"], trials=1, seeds=1, epochs=1)
     assert found.verdict.answer == "no verdict"
     assert len(found.families[0].retrainings) == 1
 
@@ -124,7 +124,7 @@ def breaking(mixer, width, dropout):
 
 def test_a_family_that_fails_is_recorded_and_the_others_go_on(tmp_path):
     task = dataclasses.replace(BLOBS, model=breaking)
-    found = tuning.compare(task, out=tmp_path)
+    found = search(task, out=tmp_path)
     good, bad = found.families
     assert good.finished and not bad.finished
     assert len(bad.trials) == 3 and bad.retrainings == () and bad.fate == "no run came to its end"
@@ -140,7 +140,7 @@ def test_a_loss_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch):
         raise ArithmeticError("The loss became nan in epoch 1.")
 
     monkeypatch.setattr(training.Workbench, "train", diverge)
-    found = tuning.compare(BLOBS, out=tmp_path)
+    found = search(BLOBS, out=tmp_path)
     assert found.verdict.winner is None
     assert found.families[0].failures[0] == "ArithmeticError: The loss became nan in epoch 1."
     assert json.loads((tmp_path / "results.json").read_text())["verdict"]["answer"] == "no verdict"
@@ -189,14 +189,14 @@ def test_missing_data_is_said_before_any_training(tmp_path, monkeypatch):
     "KERAS_ATTN_DATA" not in os.environ, reason="needs $KERAS_ATTN_DATA, the directory that holds sst2/"
 )
 def test_the_winner_on_text_takes_raw_sentences(tmp_path):
-    found = tuning.compare("sst2", mixers=["multi_head", "gated_conv"], trials=1, seeds=2, epochs=1, out=tmp_path)
+    found = search("sst2", mixers=["multi_head", "gated_conv"], trials=1, seeds=2, epochs=1, out=tmp_path)
     model = zoo.load(tmp_path / found.preset)
     against, for_it = model.predict(["a dull , lifeless bore", "a moving and beautiful film"], verbose=0).argmax(-1)
     assert (against, for_it) == (0, 1)
 
 
 def test_a_folder_of_the_same_task_with_other_data_is_refused(tmp_path):
-    tuning.compare(BLOBS, mixers=["identity"], trials=1, seeds=1, out=tmp_path)
+    search(BLOBS, mixers=["identity"], trials=1, seeds=1, out=tmp_path)
     other = dataclasses.replace(BLOBS, data=lambda seed: BLOBS.data(seed + 1))
     with pytest.raises(SearchFolderError, match="data: "):
         tuning.compare(other, mixers=["identity"], trials=1, seeds=1, out=tmp_path)

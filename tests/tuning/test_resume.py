@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import tuning
-from tests.tuning.standins import BLOBS
+from tests.tuning.standins import BLOBS, search
 from tuning import training
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +28,7 @@ def scores(found):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return tuning.compare(TASK, out=tmp_path_factory.mktemp("whole") / "out")
+    return search(TASK, out=tmp_path_factory.mktemp("whole") / "out")
 
 
 class Interrupt:
@@ -58,30 +57,30 @@ def count_training(monkeypatch):
 def test_an_interrupted_search_goes_on_and_ends_as_if_it_had_not_been(at, whole, tmp_path, monkeypatch):
     trained = count_training(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        tuning.compare(TASK, out=tmp_path, progress=Interrupt(at))
+        search(TASK, out=tmp_path, progress=Interrupt(at))
     assert len(trained) == at - 1
-    found = tuning.compare(TASK, out=tmp_path)
+    found = search(TASK, out=tmp_path)
     assert len(trained) == RUNS
     assert scores(found) == scores(whole)
 
 
 def test_a_finished_search_only_reports(whole, tmp_path, monkeypatch):
-    first = tuning.compare(TASK, out=tmp_path)
+    first = search(TASK, out=tmp_path)
     trained = count_training(monkeypatch)
     (tmp_path / "report.md").unlink()
-    assert tuning.compare(TASK, out=tmp_path) == first
+    assert search(TASK, out=tmp_path) == first
     assert trained == []
     assert (tmp_path / "report.md").exists()
 
 
 def test_a_truncated_file_costs_that_run_only(whole, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
-        tuning.compare(TASK, out=tmp_path, progress=Interrupt(3))
+        search(TASK, out=tmp_path, progress=Interrupt(3))
     path = tmp_path / "runs" / "identity.trial-1.0.1.json"
     path.write_text(path.read_text()[:50])
     trained = count_training(monkeypatch)
     with pytest.warns(UserWarning, match="cannot be read"):
-        found = tuning.compare(TASK, out=tmp_path)
+        found = search(TASK, out=tmp_path)
     assert len(trained) == RUNS - 2 + 1
     assert scores(found) == scores(whole)
 
@@ -93,7 +92,7 @@ def written(folder):
 
 def kill_after(files, folder):
     """Starts the search in a process of its own and kills it when it has written so many runs."""
-    code = "import sys, tuning; from tests.tuning.test_resume import TASK; tuning.compare(TASK, out=sys.argv[1])"
+    code = "import sys, tuning; from tests.tuning.test_resume import TASK; tuning.compare(TASK, out=sys.argv[1], factors=False)"
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(folder)], cwd=ROOT)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
@@ -110,6 +109,6 @@ def test_a_killed_search_goes_on_and_loses_nothing(whole, tmp_path):
     second = kill_after(3, tmp_path)
     assert first.items() <= second.items()
     assert len(first) < len(second) < RUNS
-    found = tuning.compare(TASK, out=tmp_path)
+    found = search(TASK, out=tmp_path)
     assert second.items() <= written(tmp_path).items()
     assert scores(found) == scores(whole)

@@ -6,8 +6,7 @@ import signal
 
 import pytest
 
-import tuning
-from tests.tuning.standins import DIGITS
+from tests.tuning.standins import DIGITS, search
 from tuning.isolation import Limits
 
 
@@ -33,29 +32,29 @@ def scores(found):
 
 def test_a_run_that_kills_its_process_is_told_and_the_others_go_on(tmp_path, monkeypatch):
     monkeypatch.setenv("KILLS", "1")
-    found = tuning.compare(dataclasses.replace(DIGITS, model=deadly, seeds=1), workers=1, out=tmp_path / "aside")
+    found = search(dataclasses.replace(DIGITS, model=deadly, seeds=1), workers=1, out=tmp_path / "aside")
     attention, convolution = (found.family(name) for name in ("multi_head", "gated_conv"))
     assert attention.failures == ["killed by signal 9 (perhaps out of memory)"]
     assert convolution.finished and found.models.keys() == {"implicit"}
     # In this process the same is the same.
-    here = tuning.compare(DIGITS, mixers=["gated_conv"], seeds=1, out=tmp_path / "here")
+    here = search(DIGITS, mixers=["gated_conv"], seeds=1, out=tmp_path / "here")
     assert here.family("gated_conv").test == convolution.test
     assert scores(here)["gated_conv"] == scores(found)["gated_conv"]
 
 
 def test_limits_are_for_workers():
     with pytest.raises(ValueError, match="Limits are for runs in processes of their own"):
-        tuning.compare(DIGITS, limits=Limits(seconds=1.0))
+        search(DIGITS, limits=Limits(seconds=1.0))
 
 
 def test_a_task_that_no_other_process_finds_is_refused_before_any_run(tmp_path):
     with pytest.raises(ValueError, match="finds a task's functions by name"):
-        tuning.compare(dataclasses.replace(DIGITS, model=lambda *args: DIGITS.model(*args)), workers=1, out=tmp_path)
+        search(dataclasses.replace(DIGITS, model=lambda *args: DIGITS.model(*args)), workers=1, out=tmp_path)
 
 
 @pytest.mark.slow
 def test_two_at_once_find_what_one_finds(tmp_path):
     task = dataclasses.replace(DIGITS, epochs=4, trials=1, mixers=("multi_head", "gated_conv", "gru"))
-    one, two = (tuning.compare(task, workers=count, out=tmp_path / str(count)) for count in (1, 2))
+    one, two = (search(task, workers=count, out=tmp_path / str(count)) for count in (1, 2))
     assert scores(one) == scores(two)
     assert [family.test for family in one.families] == [family.test for family in two.families]
