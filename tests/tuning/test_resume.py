@@ -92,7 +92,7 @@ def written(folder):
 
 def kill_after(files, folder):
     """Starts the search in a process of its own and kills it when it has written so many runs."""
-    code = "import sys, tuning; from tests.tuning.test_resume import TASK; tuning.compare(TASK, out=sys.argv[1], factors=False)"
+    code = "import sys; from tests.tuning.test_resume import TASK, search; search(TASK, out=sys.argv[1])"
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(folder)], cwd=ROOT)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
