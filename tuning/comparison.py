@@ -90,7 +90,6 @@ def compare(
     ```
     """
     given = dict(locals())
-    given = dict(locals())
     if out is None:
         with tempfile.TemporaryDirectory() as folder:
             return compare(**{**given, "out": folder})

@@ -35,6 +35,12 @@ class FamilyResult:
         return bool(self.retrainings) and all(run.failure is None for run in self.retrainings)
 
     @property
+    def openers(self):
+        """The trials on equal terms: up to the first rung, on the first seed."""
+        first = min((run.epochs for run in self.trials), default=None)
+        return [run for run in self.trials if run.epochs == first and run.round == 0]
+
+    @property
     def failures(self):
         """The causes of what failed."""
         return [run.failure for run in (*self.trials, *self.retrainings) if run.failure is not None]

@@ -59,7 +59,7 @@ def finished(explicit, implicit, task="blobs", winner="multi_head"):
     """The `Result` of a search in which the two reached so much, on two seeds."""
 
     def family(name, kind, score):
-        run = Run(name, "retraining", 0, 0, {}, valid=score, latency={"1": 1e-3})
+        run = Run(name, "retraining", 0, 0, 2, 0, {}, valid=score, latency={"1": 1e-3})
         return FamilyResult(
             name, kind, (), tuple(dataclasses.replace(run, test=score + off) for off in (-0.001, 0.001))
         )

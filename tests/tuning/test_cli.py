@@ -57,7 +57,7 @@ def test_help_and_tasks_import_no_keras():
 def test_a_search_says_its_progress_and_its_verdict(blobs, tmp_path):
     found = run("tune", "blobs", "--out", tmp_path / "out", *SMALL)
     assert found.exit_code == 0, found.output
-    assert "[1/2] identity trial 1 of 1" in found.output
+    assert "[ 50%] identity trial 1, seed 1, epoch 1 of 1" in found.output
     assert "best so far identity" in found.output
     assert "left" in found.output
     assert "No verdict on blobs." in found.output

@@ -11,7 +11,7 @@ from tuning.factors import CannotMeasure, Clock, answers, attempt, fit, interpre
 from tuning.journal import Run
 from tuning.task import Data, Split
 
-RUN = Run("gru", "retraining", 3, 7, {}, seconds=2.5, latency={"1": 2e-3, "64": 1e-4})
+RUN = Run("gru", "retraining", 3, 0, 2, 7, {}, seconds=2.5, latency={"1": 2e-3, "64": 1e-4})
 
 
 def tokens(count, length, seed=0):

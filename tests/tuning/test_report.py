@@ -48,7 +48,9 @@ def family(name, kind, *test, failure=None, factors=None):
         Run(
             name,
             "retraining",
+            0,
             number,
+            2,
             100 + number,
             {"mixer": name, "learning_rate": 0.003},
             parameters=1000,
@@ -60,7 +62,7 @@ def family(name, kind, *test, failure=None, factors=None):
         )
         for number, score in enumerate(test)
     )
-    trial = Run(name, "trial", 0, 7, {"mixer": name, "learning_rate": 0.003}, valid=0.5, curve=(0.5,), failure=failure)
+    trial = Run(name, "trial", 0, 0, 2, 7, {"mixer": name, "learning_rate": 0.003}, valid=0.5, curve=(0.5,), failure=failure)
     return result.FamilyResult(name, kind, (trial,), retrainings, factors)
 
 
@@ -299,7 +301,7 @@ def test_trials_are_in_tensorboard_s_hparams_view(folder):
 
 def test_values_that_trials_chose_between_are_compared():
     runs = [
-        Run("gru", "trial", n, 7, {"mixer": "gru", "dropout": d, "0/gru/bidirectional": True}, valid=v)
+        Run("gru", "trial", n, 0, 2, 7, {"mixer": "gru", "dropout": d, "0/gru/bidirectional": True}, valid=v)
         for n, (d, v) in enumerate([(0.1, 0.5), (0.3, 0.7), (0.1, 0.6)])
     ]
     rows = words._effects(result.FamilyResult("gru", "implicit", tuple(runs), ()))

@@ -71,6 +71,7 @@ def collect(found, weights=None, looks=None):
         "seeds": _scores_by_seed(finished),
         "trials": [_trial(family, run) for family in found.families for run in family.trials],
         "failed": [(family.name, family.failures, family.finished) for family in found.families if family.failures],
+        "left_out": [(family.name, family.fate) for family in found.families if family.fate and family.trials],
         "factors": [_factors(family) for family in finished if family.factors],
         "fits": [row for family in finished if family.factors for row in _fits(family)],
         "missing": [
@@ -211,9 +212,9 @@ def _weighed(found, weighed):
 
 
 def _effects(family):
-    """Of each value that trials of a family chose between, how they did; learning rates are in a figure."""
+    """Of each value that a family chose between, how it did at the first rung; learning rates are in a figure."""
     groups = {}
-    for run in family.trials:
+    for run in family.openers:
         for name, value in run.values.items():
             if name not in ("mixer", "learning_rate") and run.valid is not None:
                 groups.setdefault((name.split("/", 1)[-1], value), []).append(run.valid)
@@ -279,6 +280,7 @@ def _trial(family, run):
     return {
         "name": family.name,
         "number": run.number + 1,
+        "seed": run.round + 1,
         "values": ", ".join(said),
         "valid": "failed" if run.failure else f"{run.valid:.4f}",
         "epochs": f"{len(run.curve)} (solved)" if run.solved else str(len(run.curve)),
