@@ -91,9 +91,9 @@ class GatedMLP(Implicit):
         kernel = ops.cast(self.spatial_kernel, x.dtype)[:length, :length]
         kernel = ops.tril(kernel) if causal else kernel
         # One product for the whole batch: with one for each sequence, the gradient would be as many (T, T) arrays.
-        columns = ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, length))
-        mixed = ops.matmul(columns, ops.transpose(kernel))
-        return ops.transpose(ops.reshape(mixed, (-1, x.shape[2], length)), (0, 2, 1))
+        rows = ops.swapaxes(x, 0, 1)
+        mixed = ops.matmul(kernel, ops.reshape(rows, (length, -1)))
+        return ops.swapaxes(ops.reshape(mixed, ops.shape(rows)), 0, 1)
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "positions": self.positions}

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks
+from keras_attn._slices import first
 from keras_attn.implicit._depthwise import depthwise
 from keras_attn.lookup import whole_number
 from keras_attn.mixer import Implicit, Mixing
@@ -159,7 +160,7 @@ def _convolve(x, make_filter, causal):
     real, imaginary = ops.rfft(x)
     filter_real, filter_imaginary = ops.rfft(ops.transpose(weights))
     product = real * filter_real - imaginary * filter_imaginary, real * filter_imaginary + imaginary * filter_real
-    return ops.swapaxes(ops.irfft(product)[..., :length], 1, 2)
+    return ops.swapaxes(first(ops.irfft(product), length, 2), 1, 2)
 
 
 def _circle(length):

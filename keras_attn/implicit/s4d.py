@@ -3,6 +3,7 @@ import math
 import keras
 from keras import ops
 
+from keras_attn._slices import one_later
 from keras_attn.implicit import _diagonal
 from keras_attn.implicit._state_space import StateSpace
 from keras_attn.lookup import choose
@@ -129,7 +130,7 @@ class S4D(StateSpace):
         parts = ops.reshape(ops.swapaxes(ends, 1, 2), (width, 2, pairs, -1))
         parts = tuple(ops.reshape(parts[:, part], (width * pairs, batch, -1)) for part in (0, 1))
         ends = _diagonal.scan(tuple(ops.reshape(size * part, (-1,)) for part in pole), parts)
-        before = [ops.reshape(_diagonal.one_later(part), (width, pairs, -1)) for part in ends]
+        before = [ops.reshape(one_later(part, 2), (width, pairs, -1)) for part in ends]
         return ops.swapaxes(ops.concatenate(before, axis=1), 1, 2)
 
     def initial_state(self, batch_size, max_length=None):
