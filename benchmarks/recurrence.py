@@ -122,9 +122,8 @@ def report_lengths(names):
 def main(names):
     jit = ", with jit but for the LSTM" if JIT else ""
     cores, clock = len(os.sched_getaffinity(0)), next((option[2:] for option in CLOCKS if option in sys.argv), "wall")
-    print(
-        f"{BACKEND}{jit}, Keras {keras.__version__}, {cores} of {os.cpu_count()} cores, {clock} time, {REPEATS} repeats\n"
-    )
+    where = f"{BACKEND}{jit}, Keras {keras.__version__}, {cores} of {os.cpu_count()} cores"
+    print(f"{where}, {clock} time, {REPEATS} repeats each\n")
     if "--lengths" in sys.argv:
         # What is fixed to a length has weights that grow with it.
         report_lengths([name for name in names if not mixers.get(name).fixed_length])

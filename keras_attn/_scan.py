@@ -33,7 +33,7 @@ def linear_scan(decay, inputs, reverse=False, average=False):
 
 def running_max(x, levels=UNKNOWN_LENGTH_LEVELS):
     """The largest of x `(B, T, D)` along the positions so far, by blocks of the same kind."""
-    slices = _cut(x, levels)
+    slices = list(_cut(x, levels))
     for place in range(1, len(slices)):
         slices[place] = ops.maximum(slices[place], slices[place - 1])
     if slices[0].shape[1] != 1:
