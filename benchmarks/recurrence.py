@@ -1,6 +1,7 @@
 """Time of a training step of every implicit mixer, beside the backend's LSTM, in the same run; and how it grows with T.
 
-    KERAS_BACKEND=tensorflow python benchmarks/recurrence.py [--jit] [--lengths] [--repeats=5] [mixer ...]
+    KERAS_BACKEND=tensorflow python benchmarks/recurrence.py [--jit] [--lengths] [--processor | --user] [--rows=64]
+        [--repeats=5] [mixer ...]
 
 Forward and backward in float32, as a person trains: a projection, the mixer, `model.compile("sgd", "mse")`, everything
 else as Keras has it (which is without XLA on tensorflow where there is no GPU), then `train_on_batch`; batches of 64
@@ -8,11 +9,17 @@ rows of 1,024 positions, width 128. With --jit all but the LSTM are compiled wit
 turns; times are medians over the turns with the quickest and the slowest. The floor is what no mixer with weights can
 do without: in the place of the mixer one more projection, a product and a sum.
 
+With --processor the seconds are those this process had on all cores together, not what passed: on one core, with
+`taskset -c 1` before the command, what else the machine does then counts for little. With --user only those in its own
+code, without what the system does for it, such as handing out fresh memory.
+
 With --lengths: batches of 4 rows of 1,024 to 16,384 positions, the mixers alone, one length after the other.
 """
 
 import os
+import resource
 import sys
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,9 +29,17 @@ import numpy as np
 
 from keras_attn import mixers
 
-REPEATS = next((int(option.split("=")[1]) for option in sys.argv if option.startswith("--repeats=")), 5)
+
+def number(name, default):
+    """What stands behind `--name=`."""
+    return next((int(option.split("=")[1]) for option in sys.argv if option.startswith(f"--{name}=")), default)
+
+
+REPEATS = number("repeats", 5)
 JIT = "--jit" in sys.argv
-SHAPE = (64, 1024, 128)
+CLOCKS = {"--processor": time.process_time, "--user": lambda: resource.getrusage(resource.RUSAGE_SELF).ru_utime}
+CLOCK = next((clock for option, clock in CLOCKS.items() if option in sys.argv), time.perf_counter)
+SHAPE = (number("rows", 64), 1024, 128)
 LENGTHS, FEW = (1024, 2048, 4096, 8192, 16384), 4
 GOAL = 3.0
 BACKEND = keras.config.backend()
@@ -77,7 +92,7 @@ def training_step(name, shape):
 
 def times(names, shape):
     """Seconds of each repeat of each of the models, which take turns."""
-    return in_turns.times({name: training_step(name, shape) for name in names}, REPEATS)
+    return in_turns.times({name: training_step(name, shape) for name in names}, REPEATS, clock=CLOCK)
 
 
 def report(names):
@@ -106,8 +121,9 @@ def report_lengths(names):
 
 def main(names):
     jit = ", with jit but for the LSTM" if JIT else ""
-    cores = len(os.sched_getaffinity(0))
-    print(f"{BACKEND}{jit}, Keras {keras.__version__}, {cores} of {os.cpu_count()} cores, {REPEATS} repeats each\n")
+    cores, clock = len(os.sched_getaffinity(0)), next((option[2:] for option in CLOCKS if option in sys.argv), "wall")
+    where = f"{BACKEND}{jit}, Keras {keras.__version__}, {cores} of {os.cpu_count()} cores"
+    print(f"{where}, {clock} time, {REPEATS} repeats each\n")
     if "--lengths" in sys.argv:
         # What is fixed to a length has weights that grow with it.
         report_lengths([name for name in names if not mixers.get(name).fixed_length])

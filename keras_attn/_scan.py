@@ -31,6 +31,19 @@ def linear_scan(decay, inputs, reverse=False, average=False):
     return _with_gradient(reverse, average)(decay, inputs)
 
 
+def running_max(x, levels=UNKNOWN_LENGTH_LEVELS):
+    """The largest of x `(B, T, D)` along the positions so far, by blocks of the same kind."""
+    slices = list(_cut(x, levels))
+    for place in range(1, len(slices)):
+        slices[place] = ops.maximum(slices[place], slices[place - 1])
+    if slices[0].shape[1] != 1:
+        largest = running_max(slices[-1], levels - 1)
+        # Before the first block nothing came: there its own first one says nothing new.
+        before = ops.concatenate([slices[0][:, :1], largest[:, :-1]], axis=1)
+        slices = [ops.maximum(each, before) for each in slices]
+    return _join(slices, x)
+
+
 @functools.cache
 def _with_gradient(reverse, average):
     options = {"reverse": reverse, "average": average}

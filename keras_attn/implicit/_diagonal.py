@@ -10,6 +10,8 @@ import math
 import keras
 from keras import ops
 
+from keras_attn._slices import first, last, one_later
+
 BLOCK = 32
 # Levels of blocks when the length is unknown, enough for 32 to the 4th positions, about a million.
 UNKNOWN_LENGTH_LEVELS = 3
@@ -73,9 +75,9 @@ def scan(pole, inputs, levels=UNKNOWN_LENGTH_LEVELS):
     states = _within(pole, tuple(blocks(x, BLOCK) for x in inputs), BLOCK)
     # (K, B blocks, BLOCK) -> (K, B, blocks, BLOCK)
     states = tuple(ops.reshape(x, (shape[0], shape[1], -1, BLOCK)) for x in states)
-    carried = scan(tuple(BLOCK * x for x in pole), tuple(x[..., -1] for x in states), levels - 1)
+    carried = scan(tuple(BLOCK * x for x in pole), tuple(last(x, 3) for x in states), levels - 1)
     left = powers(pole, ops.arange(1, BLOCK + 1))
-    carried = times(tuple(one_later(x)[..., None] for x in carried), tuple(x[:, None, None] for x in left))
+    carried = times(tuple(one_later(x, 2)[..., None] for x in carried), tuple(x[:, None, None] for x in left))
     return tuple(joined(ops.add(*pair), shape[2]) for pair in zip(states, carried))
 
 
@@ -98,9 +100,4 @@ def blocks(x, size):
 def joined(x, length):
     """`(K, B, blocks, size)` to `(K, B, length)`."""
     shape = ops.shape(x)
-    return ops.reshape(x, (shape[0], shape[1], -1))[..., :length]
-
-
-def one_later(x):
-    """`x` one later along its last axis, with a zero in front."""
-    return ops.pad(x[..., :-1], [(0, 0)] * (len(x.shape) - 1) + [(1, 0)])
+    return first(ops.reshape(x, (shape[0], shape[1], -1)), length, 2)

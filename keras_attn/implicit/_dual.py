@@ -9,6 +9,8 @@ has lost what the small terms said, a quotient of two products may be 0 / 0. All
 import numpy as np
 from keras import ops
 
+from keras_attn._slices import first, last, one_later
+
 #: Positions in a chunk, and chunks in a block.
 SIZE = 32
 # Levels of blocks when the length is unknown, enough for 32 to the 4th positions, about a million.
@@ -39,9 +41,9 @@ def read(queries, keys, values, log_decay):
     # Heads before positions, and back: (B, chunks, size, H, P)
     mix = ops.swapaxes(ops.matmul(scores[:, :, None] * left, ops.swapaxes(values, 2, 3)), 2, 3)
     if length is None or length > size:
-        fresh = ops.matmul(keys, heads_joined(_positions_first(left[..., -1, :]) * values))
+        fresh = ops.matmul(keys, heads_joined(_positions_first(_left_at_end(logs)) * values))
         carried = ops.matmul(queries, _states_before(ops.sum(logs, axis=3), fresh))
-        mix = mix + _positions_first(_left_of_all_before(logs, left)) * ops.reshape(carried, ops.shape(values))
+        mix = mix + _positions_first(_left_of_all_before(logs)) * ops.reshape(carried, ops.shape(values))
     return _whole(mix, 1, count)
 
 
@@ -51,7 +53,7 @@ def _states_before(logs, fresh):
     fresh = ops.reshape(fresh, (batch, count, states, heads, units // heads))
     fresh = ops.reshape(ops.transpose(fresh, (0, 3, 1, 2, 4)), (batch, heads, count, states * units // heads))
     after = _states(ops.swapaxes(logs, 1, 2), fresh, UNKNOWN_LENGTH_LEVELS)
-    before = ops.reshape(_one_later(after), (batch, heads, count, states, units // heads))
+    before = ops.reshape(one_later(after, 2), (batch, heads, count, states, units // heads))
     return heads_joined(ops.transpose(before, (0, 2, 3, 1, 4)))
 
 
@@ -66,8 +68,8 @@ def _states(logs, fresh, levels):
     logs, fresh = (_pieces(x, 2, SIZE) for x in (logs, fresh))
     left = _left(logs)
     states = ops.matmul(left * _lower(SIZE), fresh)
-    before = _one_later(_states(ops.sum(logs, axis=3), states[:, :, :, -1], levels - 1))
-    return _whole(states + _left_of_all_before(logs, left)[..., None] * before[:, :, :, None], 2, count)
+    before = one_later(_states(ops.sum(logs, axis=3), last(states, 3), levels - 1), 2)
+    return _whole(states + _left_of_all_before(logs)[..., None] * before[:, :, :, None], 2, count)
 
 
 def _left(logs):
@@ -77,15 +79,25 @@ def _left(logs):
     """
     size = logs.shape[-1]
     place = np.arange(size)
-    # Which steps r are between s, the last axis, and t; all sums at once are one product of matrices.
+    # Which steps r are between s, the last axis, and t.
     between = (place[:, None, None] > place) & (place[:, None, None] <= place[:, None])
-    sums = ops.matmul(ops.reshape(logs, (-1, size)), between.reshape(size, size * size).astype("float32"))
-    return ops.exp(ops.reshape(sums, (*ops.shape(logs), size)))
+    return ops.reshape(_product(logs, between.reshape(size, size * size)), (*ops.shape(logs), size))
 
 
-def _left_of_all_before(logs, left):
-    """What is left of the state before the first one: `(..., n)`."""
-    return left[..., 0] * ops.exp(logs[..., :1])
+def _left_at_end(logs):
+    """What is left at the end of what came in at each step: `(..., n)`."""
+    return ops.reshape(_product(logs, np.tri(logs.shape[-1], k=-1)), ops.shape(logs))
+
+
+def _left_of_all_before(logs):
+    """What is left at each step of the state before the first one: `(..., n)`."""
+    return ops.reshape(_product(logs, np.tri(logs.shape[-1]).T), ops.shape(logs))
+
+
+def _product(logs, steps):
+    """Products of the decays at some steps, those that `steps` `(n, m)` are one for: `(-1, m)`, of logs `(..., n)`."""
+    # All sums at once are one product of matrices.
+    return ops.exp(ops.matmul(ops.reshape(logs, (-1, logs.shape[-1])), steps.astype("float32")))
 
 
 def _lower(size):
@@ -102,11 +114,6 @@ def heads_joined(x):
     return ops.reshape(x, (*ops.shape(x)[:-2], x.shape[-2] * x.shape[-1]))
 
 
-def _one_later(x):
-    """`(B, H, n, S)` one later along the third axis, with zeros in front."""
-    return ops.pad(x[:, :, :-1], ((0, 0), (0, 0), (1, 0), (0, 0)))
-
-
 def _pieces(x, axis, size):
     """`x` cut along `axis` in pieces of `size`, zeros behind the end."""
     shape = ops.shape(x)
@@ -121,4 +128,4 @@ def _whole(x, axis, count):
     """Pieces, counted by `axis`, in a row again, as many positions as there were."""
     shape = ops.shape(x)
     x = ops.reshape(x, (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
-    return x[(slice(None),) * axis + (slice(None, count),)]
+    return first(x, count, axis)

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_attn._slices import one_later
+
 
 def token_shift(x, before, share):
     """`share ⊙ x_t + (1 - share) ⊙ x_{t-1}`, given `x_t` and `x_{t-1}` `(..., D)`."""
@@ -10,7 +12,7 @@ def token_shift(x, before, share):
 
 def one_before(x):
     """`x_{t-1}` of `x` `(B, T, D)`, zero before the first."""
-    return ops.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    return one_later(x, 1)
 
 
 def spread_shares(shape, dtype=None):

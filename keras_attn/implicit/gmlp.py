@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks
+from keras_attn._slices import first
 from keras_attn.lookup import whole_number
 from keras_attn.mixer import Implicit, Mixing
 
@@ -69,10 +70,16 @@ class GatedMLP(Implicit):
         self.built = True
 
     def mixing(self, inputs, mask, causal):
+        known, places = inputs.shape[1], self.spatial_kernel.shape[0]
+        if known is not None and known > places:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} has {places} places: make it with `positions` for as many as "
+                f"there will be. Received: {known} positions"
+            )
         content, gate = ops.split(self.hidden_dense(inputs), 2, axis=-1)
         # The offset of the norm is not zero where the inputs are.
         values = masks.zero(self.norm(gate), mask)
-        bias = ops.cast(self.spatial_bias, content.dtype)[: content.shape[1] or ops.shape(content)[1], None]
+        bias = first(ops.cast(self.spatial_bias, content.dtype), ops.shape(content)[1], 0)[:, None]
         return Mixing(
             values,
             mix=lambda x: content * self._along_positions(x, causal),
@@ -81,19 +88,13 @@ class GatedMLP(Implicit):
 
     def _along_positions(self, x, causal):
         """`S x` for x `(B, T, units)`."""
-        known, places = x.shape[1], self.spatial_kernel.shape[0]
-        if known is not None and known > places:
-            raise ValueError(
-                f"{type(self).__name__} {self.name!r} has {places} places: make it with `positions` for as many as "
-                f"there will be. Received: {known} positions"
-            )
-        length = known or ops.shape(x)[1]
-        kernel = ops.cast(self.spatial_kernel, x.dtype)[:length, :length]
+        length = ops.shape(x)[1]
+        kernel = first(first(ops.cast(self.spatial_kernel, x.dtype), length, 0), length, 1)
         kernel = ops.tril(kernel) if causal else kernel
         # One product for the whole batch: with one for each sequence, the gradient would be as many (T, T) arrays.
-        columns = ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, length))
-        mixed = ops.matmul(columns, ops.transpose(kernel))
-        return ops.transpose(ops.reshape(mixed, (-1, x.shape[2], length)), (0, 2, 1))
+        rows = ops.swapaxes(x, 0, 1)
+        mixed = ops.matmul(kernel, ops.reshape(rows, (length, -1)))
+        return ops.swapaxes(ops.reshape(mixed, ops.shape(rows)), 0, 1)
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "positions": self.positions}

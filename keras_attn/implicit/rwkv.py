@@ -1,14 +1,13 @@
 import keras
 from keras import ops
 
-from keras_attn._scan import linear_scan
+from keras_attn._scan import linear_scan, running_max
+from keras_attn._slices import one_later
 from keras_attn.implicit._token_shift import one_before, spread_shares, token_shift
 from keras_attn.mixer import Implicit, Mixing
 
 #: The logarithm of nothing: less than any that occurs, and unlike infinity it can be subtracted from itself.
 LOG_OF_NOTHING = -1e30
-#: Doublings of the running maximum when the length is unknown, enough for 131,072 positions.
-UNKNOWN_LENGTH_DOUBLINGS = 17
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -65,17 +64,21 @@ class RWKV(Implicit):
 
     def mixing(self, inputs, mask, causal):
         receptance, key, value = self._project(inputs, one_before(inputs))
-        decay = ops.exp(ops.cast(self.log_decay, "float32")) * ops.ones_like(key[..., :1])
+        decay = ops.exp(ops.cast(self.log_decay, "float32"))
+        # How many positions there were so far.
+        count = ops.arange(1, ops.shape(key)[1] + 1, dtype="float32")[None, :, None]
+        faded = count * decay
         if mask is not None:
-            key, decay = ops.where(mask[..., None], key, LOG_OF_NOTHING), ops.where(mask[..., None], decay, 0.0)
-        before = _one_before(_log_sums(key, decay))
-        # s_t, and s_{t-1}
-        logits = before - decay - key
+            real = mask[..., None]
+            faded = ops.cumsum(ops.cast(real, "float32"), axis=1) * decay
+            key, decay = ops.where(real, key, LOG_OF_NOTHING), ops.where(real, decay, 0.0)
+        before = one_later(_log_sums(key, decay, faded), 1, LOG_OF_NOTHING)
+        logits = before - key
         gate = ops.sigmoid(ops.cast(receptance, "float32"))
 
         def mix(x):
-            averages = linear_scan(ops.sigmoid(logits), x, average=True)
-            return gate * self._with_own(before, one_before(averages), key, x)
+            averages = linear_scan(ops.sigmoid(logits - decay), x, average=True)
+            return gate * self._with_own(logits, one_before(averages), x)
 
         return Mixing(value, mix, self._read)
 
@@ -86,10 +89,9 @@ class RWKV(Implicit):
         receptance, key, value = (dense(token_shift(x, before, share)) for dense, share in zip(denses, shares))
         return receptance, ops.cast(key, "float32"), ops.cast(value, "float32")
 
-    def _with_own(self, log_sum, average, key, value):
-        """wkv: the average of what came before, with the own value by the weight exp(u + k)."""
-        logits = log_sum - ops.cast(self.bonus, "float32") - key
-        return ops.sigmoid(logits) * average + ops.sigmoid(-logits) * value
+    def _with_own(self, logits, average, value):
+        """wkv: the average of what came before, with the own value by the weight exp(u + k), given L_{t-1} - k."""
+        return value + ops.sigmoid(logits - ops.cast(self.bonus, "float32")) * (average - value)
 
     def _read(self, mix):
         return self.output_dense(ops.cast(mix, self.compute_dtype))
@@ -107,36 +109,22 @@ class RWKV(Implicit):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
         inputs = ops.cast(inputs, state["inputs"].dtype)
         receptance, key, value = self._project(inputs, state["inputs"])
-        wkv = self._with_own(state["log_sum"], state["average"], key, value)
+        wkv = self._with_own(state["log_sum"] - key, state["average"], value)
         output = self._read(ops.sigmoid(ops.cast(receptance, "float32")) * wkv)
         faded = state["log_sum"] - ops.exp(ops.cast(self.log_decay, "float32"))
         average = ops.sigmoid(faded - key) * state["average"] + ops.sigmoid(key - faded) * value
         return output, {"inputs": inputs, "log_sum": ops.logaddexp(faded, key), "average": average}
 
 
-def _log_sums(key, decay):
-    """L `(B, T, D)` of `L_t = log(exp(L_{t-1} - decay_t) + exp(key_t))`.
+def _log_sums(key, decay, faded):
+    """L `(B, T, D)` of `L_t = log(exp(L_{t-1} - decay_t) + exp(key_t))`, given the sums of the decays so far.
 
     The sums are taken in units of exp(m_t) with `m_t = max(m_{t-1} - decay_t, key_t)`, in which none is below 1.
     """
-    faded = ops.cumsum(decay, axis=1)
-    largest = ops.stop_gradient(_running_max(key + faded) - faded)
-    sums = linear_scan(ops.exp(_one_before(largest) - decay - largest), ops.exp(key - largest))
+    faded = ops.stop_gradient(faded)
+    largest = running_max(ops.stop_gradient(key) + faded) - faded
+    sums = linear_scan(ops.exp(one_later(largest, 1, LOG_OF_NOTHING) - largest - decay), ops.exp(key - largest))
     return largest + ops.log(sums)
-
-
-def _running_max(x):
-    """The largest along the positions so far: the pass with shift s sees the 2s last ones."""
-    length = x.shape[1]
-    for doubling in range(UNKNOWN_LENGTH_DOUBLINGS if length is None else (length - 1).bit_length()):
-        shift = 2**doubling
-        x = ops.concatenate([x[:, :shift], ops.maximum(x[:, shift:], x[:, :-shift])], axis=1)
-    return x
-
-
-def _one_before(logs):
-    """What stood at the position before, of logarithms `(B, T, D)`."""
-    return ops.pad(logs, ((0, 0), (1, 0), (0, 0)), constant_values=LOG_OF_NOTHING)[:, :-1]
 
 
 def _spread_log_decays(shape, dtype=None):

@@ -3,6 +3,7 @@ import math
 import keras
 from keras import ops
 
+from keras_attn._slices import first, one_later
 from keras_attn.implicit import _diagonal
 from keras_attn.implicit._state_space import StateSpace
 from keras_attn.lookup import choose
@@ -126,10 +127,10 @@ class S4D(StateSpace):
     def _states_before(self, pole, ends, batch, size):
         """States before each block, `(D, B blocks, N)`, from what each block alone makes of them."""
         width, pairs = self._width, self.states // 2
-        parts = ops.reshape(ops.swapaxes(ends, 1, 2), (width, 2, pairs, -1))
-        parts = tuple(ops.reshape(parts[:, part], (width * pairs, batch, -1)) for part in (0, 1))
+        parts = ops.split(ops.swapaxes(ends, 1, 2), 2, axis=1)
+        parts = tuple(ops.reshape(part, (width * pairs, batch, -1)) for part in parts)
         ends = _diagonal.scan(tuple(ops.reshape(size * part, (-1,)) for part in pole), parts)
-        before = [ops.reshape(_diagonal.one_later(part), (width, pairs, -1)) for part in ends]
+        before = [ops.reshape(one_later(part, 2), (width, pairs, -1)) for part in ends]
         return ops.swapaxes(ops.concatenate(before, axis=1), 1, 2)
 
     def initial_state(self, batch_size, max_length=None):
@@ -160,5 +161,5 @@ def _toeplitz(kernel):
     size = kernel.shape[1]
     # One row after another, each by one shorter than the last one's period, so that it moves on by one.
     rows = ops.broadcast_to(ops.pad(kernel, ((0, 0), (0, size)))[:, None], (kernel.shape[0], size, 2 * size))
-    flat = ops.reshape(rows, (-1, 2 * size * size))[:, : size * (2 * size - 1)]
-    return ops.reshape(flat, (-1, size, 2 * size - 1))[:, :, :size]
+    flat = first(ops.reshape(rows, (-1, 2 * size * size)), size * (2 * size - 1), 1)
+    return first(ops.reshape(flat, (-1, size, 2 * size - 1)), size, 2)
