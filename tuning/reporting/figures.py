@@ -57,14 +57,14 @@ def _draw_effects(families):
     for family, marker in zip(families, _markers(families), strict=True):
         style = {"color": COLOURS[family.kind], "marker": marker, "markersize": 5, "linestyle": "-", "linewidth": 0.5}
         axes.plot(*zip(*sorted(_rates(family))), label=family.name, **style)
-    axes.set(xlabel="learning rate", ylabel="validation score", title="Every trial", xscale="log")
+    axes.set(xlabel="learning rate", ylabel="validation score", title="At the first rung", xscale="log")
     return _finish(figure, axes, families)
 
 
 def _rates(family):
     return [
         (run.values["learning_rate"], run.valid)
-        for run in family.trials
+        for run in family.openers
         if run.valid is not None and "learning_rate" in run.values
     ]
 
