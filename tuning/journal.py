@@ -141,8 +141,8 @@ class Journal(Files):
         self.warn = warn
         check_folder(self.folder, description)
         (self.folder / RUNS).mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / DESCRIPTION, description)
         if alone:
-            write_json(self.folder / DESCRIPTION, description)
             for left_over in self.folder.glob(f"{RUNS}/{PART}*"):
                 left_over.unlink()
 
@@ -194,8 +194,8 @@ def check_folder(folder, description):
 
 def _check_empty(folder):
     # What a kill in the first moment leaves behind is ours.
-    ours = (RUNS, f"{PART}{DESCRIPTION}")
-    strangers = sorted(entry.name for entry in folder.glob("*") if entry.name not in ours)
+    names = (entry.name for entry in folder.glob("*"))
+    strangers = sorted(name for name in names if name != RUNS and not name.startswith(PART))
     if strangers:
         raise SearchFolderError(
             f"{folder} holds other things ({', '.join(strangers[:3])}) and no search. Name a new folder."
@@ -226,12 +226,18 @@ def write_json(path, content):
 @contextlib.contextmanager
 def write_whole(path):
     """A path to write to; when all is written it becomes `path` in one step, and survives a crash of the machine."""
-    part = path.with_name(PART + path.name)
+    part = part_of(path)
     yield part
     with open(part, "rb") as file:
         os.fsync(file.fileno())
     os.replace(part, path)
     _sync_folder(path.parent)
+
+
+def part_of(path):
+    """What a file is called while it is written; machines that share a folder do not share the name."""
+    who = os.environ.get("KERASTUNER_TUNER_ID")
+    return path.with_name(PART + (f"{file_name(who)}." if who else "") + path.name)
 
 
 def _sync_folder(folder):

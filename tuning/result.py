@@ -18,16 +18,16 @@ class FamilyResult:
         kind: "implicit", "explicit", "hybrid" or "control".
         trials: the search's runs.
         retrainings: its best trial on fresh seeds; empty if it did not come so far.
-        fate: why it was not retrained, in words; empty if it was.
         factors: what was measured of the best of them, a `tuning.factors.Factors`; None if nothing was.
+        fate: why it was not retrained, in words; empty if it was.
     """
 
     name: str
     kind: str
     trials: tuple
     retrainings: tuple
-    fate: str = ""
     factors: Factors | None = None
+    fate: str = ""
 
     @property
     def finished(self):

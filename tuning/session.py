@@ -151,7 +151,7 @@ class Session:
             stage: tuple(run for run in self._in_order() if (run.family, run.stage) == (family.name, stage))
             for stage in (TRIAL, RETRAINING)
         }
-        return FamilyResult(family.name, family.kind, runs[TRIAL], runs[RETRAINING], self._fate(family.name))
+        return FamilyResult(family.name, family.kind, runs[TRIAL], runs[RETRAINING], fate=self._fate(family.name))
 
     def _in_order(self):
         """The runs, as the oracle gave them out, whoever did them."""

@@ -7,7 +7,7 @@ import json
 import warnings
 from pathlib import Path
 
-from tuning.journal import PART, SearchFolderError, write_whole
+from tuning.journal import SearchFolderError, part_of, write_whole
 
 BACKUP = ".backup"
 #: What to do about an error of the file system, by its number.
@@ -91,7 +91,7 @@ def _write_text(path, text):
     except OSError:
         # Half a file would keep a full disk full.
         with contextlib.suppress(OSError):
-            path.with_name(PART + path.name).unlink()
+            part_of(path).unlink()
         raise
 
 

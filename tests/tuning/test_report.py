@@ -62,7 +62,8 @@ def family(name, kind, *test, failure=None, factors=None):
         )
         for number, score in enumerate(test)
     )
-    trial = Run(name, "trial", 0, 0, 2, 7, {"mixer": name, "learning_rate": 0.003}, valid=0.5, curve=(0.5,), failure=failure)
+    values = {"mixer": name, "learning_rate": 0.003}
+    trial = Run(name, "trial", 0, 0, 2, 7, values, valid=0.5, curve=(0.5,), failure=failure)
     return result.FamilyResult(name, kind, (trial,), retrainings, factors)
 
 

@@ -29,7 +29,8 @@ def write(folder, found):
     for family in found.families:
         for run in family.trials:
             if run.failure is None:
-                _write_run(part / file_name(f"{family.name}-{run.number + 1}-{run.round + 1}-{run.epochs}"), family, run)
+                name = f"{family.name}-{run.number + 1}-{run.round + 1}-{run.epochs}"
+                _write_run(part / file_name(name), family, run)
     os.replace(part, place)
 
 
