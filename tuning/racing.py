@@ -95,6 +95,10 @@ class Race:
         """A leg is being run."""
         self._of_stage(leg)[leg] = RUNNING
 
+    def note(self, leg):
+        """A leg is being run that perhaps another race gave out: a worker's is the chief's."""
+        self._of_stage(leg).setdefault(leg, RUNNING)
+
     def end(self, leg, score):
         """A leg was run to its score; None if it failed."""
         self._of_stage(leg)[leg] = score

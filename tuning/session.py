@@ -102,6 +102,7 @@ class Session:
 
     def _tuner(self, run, name=None):
         def run_leg(leg, values):
+            self.race.note(leg)
             return self._do(self._blank(leg, values), run)
 
         return oracle.FamilyTuner(run_leg, self.oracle, self.journal.folder, name)
@@ -188,7 +189,7 @@ class Session:
         done = spent + retraining * whole
         total = max(self.race.rules.budget, spent) + coming * seeds * whole
         wall = math.fsum(other.wall for other in runs)
-        left = (total - done) * wall / done / self.at_once if wall else None
+        left = (total - done) * wall / done / self.at_once if wall and done else None
         scores = [(other.valid, other.family) for other in runs if other.valid is not None]
         best = max(scores, default=None, key=lambda pair: pair[0])
         self.progress.update(Event(done, total, run.family, _describe(run, self.task), best, left, outcome))
