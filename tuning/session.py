@@ -53,6 +53,7 @@ class Session:
         self.runs = {}
         self.lock = threading.Lock()
         self.at_once = 1
+        self.one_of_many = False
 
     def here(self):
         """Runs the race and its finals in this process, one run after another."""
@@ -87,6 +88,7 @@ class Session:
 
     def apart(self):
         """Runs as keras-tuner's chief or worker, as its variables of the environment say."""
+        self.one_of_many = True
         _search(self._tuner(self.run))
         return self.collect()
 
@@ -184,8 +186,10 @@ class Session:
             runs = list(self.runs.values())
         whole, seeds = self.task.epochs, self.task.seeds
         retraining = sum(other.stage == RETRAINING for other in runs)
-        coming = len(self.race.finalists()) if run.stage == RETRAINING else self._most_finalists()
-        spent = self.race.spent() if run.stage == TRIAL else self.race.rules.budget
+        # A worker knows of its own runs only.
+        known = run.stage == RETRAINING and not self.one_of_many
+        coming = len(self.race.finalists()) if known else self._most_finalists()
+        spent = self.race.rules.budget if known else self.race.spent()
         done = spent + retraining * whole
         total = max(self.race.rules.budget, spent) + coming * seeds * whole
         wall = math.fsum(other.wall for other in runs)
