@@ -49,6 +49,7 @@ def test_only_plain_data_is_filled_in():
         recreate.describe(dataclasses.replace(standins.BLOBS, data=function))
 
 
+@pytest.mark.slow
 def test_functions_of_a_script_are_found_by_a_process_of_its_own(tmp_path):
     script = tmp_path / "mine.py"
     script.write_text(

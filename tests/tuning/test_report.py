@@ -292,7 +292,7 @@ def test_trials_are_in_tensorboard_s_hparams_view(folder):
 
     # Four families with a trial each, of which one failed.
     runs = sorted((folder / "tensorboard").iterdir())
-    assert [run.name for run in runs] == ["gru-1", "identity-1", "multi_head-1"]
+    assert [run.name for run in runs] == ["gru-1-1-2", "identity-1-1-2", "multi_head-1-1-2"]
     events = EventAccumulator(str(runs[0])).Reload()
     tags = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     values = plugin_data_pb2.HParamsPluginData.FromString(tags).session_start_info.hparams

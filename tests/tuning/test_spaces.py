@@ -47,6 +47,7 @@ def test_values_become_the_specs_they_mean():
 
 
 def test_values_that_belong_to_others_are_left_out():
-    gru = families.make({"mixer": "gru", "go_backwards": True})
     values = {"0/multi_head/num_heads": 2, "0/gru/bidirectional": False, "1/gru/bidirectional": True}
-    assert spaces.realise(gru, values) == {"mixer": "gru", "go_backwards": True, "bidirectional": False}
+    assert spaces.realise(families.make("gru"), values) == {"mixer": "gru", "bidirectional": False}
+    asked = families.make({"mixer": "gru", "bidirectional": True})
+    assert spaces.realise(asked, values) == {"mixer": "gru", "bidirectional": True}

@@ -30,6 +30,7 @@ def scores(found):
     return {family.name: [(run.key, run.valid, run.test) for run in family.trials] for family in found.families}
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_process_is_told_and_the_others_go_on(tmp_path, monkeypatch):
     monkeypatch.setenv("KILLS", "1")
     found = search(dataclasses.replace(DIGITS, model=deadly, seeds=1), workers=1, out=tmp_path / "aside")
