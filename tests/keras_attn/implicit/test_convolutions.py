@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_attn import DepthwiseConvolution, LongConvolution
-from keras_attn.implicit.long_conv import _circle
+from keras_attn.implicit.long_conv import GROUP, _circle, _convolve
 from tests.keras_attn.implicit.test_mixes import normal, numpy
 
 
@@ -41,6 +42,22 @@ def test_a_long_convolution_is_the_sum_over_all_positions(length, causal):
         seen = range(t + 1) if causal else range(length)
         mix = sum(filter_at(layer, t - s) * np.tanh(k[:, s]) * v[:, s] for s in seen)
         np.testing.assert_allclose(y[:, t], (np.tanh(q[:, t]) * mix) @ w["output/kernel"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("width", [GROUP - 3, GROUP, GROUP + 1, 2 * GROUP + 5])
+def test_channels_that_are_transformed_by_groups_are_each_their_own_sum(width, causal):
+    x, length = normal(2, 7, width), 7
+    table = np.random.default_rng(5).normal(size=(2 * length - 1, width)).astype("float32")
+
+    def filter_of(lags):
+        return ops.take(table, ops.clip(lags + length - 1, 0, 2 * length - 2), axis=0)
+
+    expected = np.zeros_like(x)
+    for t in range(length):
+        for s in range(t + 1 if causal else length):
+            expected[:, t] += table[t - s + length - 1] * x[:, s]
+    np.testing.assert_allclose(numpy(_convolve(ops.convert_to_tensor(x), filter_of, causal)), expected, atol=2e-5)
 
 
 def test_a_long_convolution_s_windows_reach_from_2_positions_to_as_many_as_are_asked_for():
