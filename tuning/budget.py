@@ -46,16 +46,19 @@ class Budget:
             self._write()
         return tuple(self._found[key])
 
+    def recall(self, folder):
+        """Takes the widths that a folder has: time is never measured the same twice."""
+        if (folder / REMEMBERED).exists():
+            self._found |= read_json(folder / REMEMBERED)["widths"]
+
     def remember(self, folder):
-        """Keeps widths in a folder, and takes those that are there: time is never measured the same twice."""
+        """Keeps amount and widths in a folder from now on."""
         self._path = folder / REMEMBERED
-        if self._path.exists():
-            self._found |= read_json(self._path)
         self._write()
 
     def _write(self):
         if self._path is not None:
-            write_json(self._path, self._found)
+            write_json(self._path, {"amount": self.amount, "widths": self._found})
 
     def _solve(self, mixer):
         width = self.width or self._nearest(mixer)
@@ -100,6 +103,12 @@ def make(task, data, kind="parameters", amount=None, width=None):
     if amount is None and width is None:
         amount = task.parameters if kind == "parameters" else _of_first(task, cost)
     return Budget(task.model, amount, width, kind, cost)
+
+
+def remembered(folder):
+    """The amount that a search in a folder began with; None if none did."""
+    path = folder / REMEMBERED
+    return read_json(path)["amount"] if path.exists() else None
 
 
 def parse(text):

@@ -73,7 +73,7 @@ def _wait(oracle, wired, servicer, patience):
         if not over and silent > patience:
             done = len(oracle.end_order)
             raise SearchFailed(
-                f"No worker was heard of for {patience:g} s, with {done} of {oracle.max_trials} trials done. Start the "
+                f"No worker was heard of for {patience:g} s, with {done} trials done. Start the "
                 "chief and workers again to go on."
             )
 

@@ -19,7 +19,7 @@ from tuning.budget import LIMIT
 from tuning.engine import SearchFailed
 from tuning.factors import families as measured
 from tuning.isolation import Limits
-from tuning.journal import Journal, check_folder
+from tuning.journal import Files, Journal, check_folder
 from tuning.progress import Silent
 from tuning.reporting import report
 from tuning.runner import Runner, hand_over
@@ -96,6 +96,11 @@ def compare(
     task = _adjust(tasks.get(task), trials=trials, seeds=seeds, parameters=parameters, epochs=epochs, mixers=mixers)
     _check_number("seed", seed, 0)
     _check_number("workers", workers, 0)
+    if workers and "KERASTUNER_ORACLE_IP" in os.environ:
+        raise ValueError(
+            f"A chief or worker of several machines does its runs itself. Received: workers={workers} with "
+            "KERASTUNER_ORACLE_IP set"
+        )
     if limits is not None and not workers:
         raise ValueError("Limits are for runs in processes of their own. Received: limits with workers=0")
     if width is not None:
@@ -109,6 +114,8 @@ def compare(
     out = Path(out)
     check_folder(out, search)
     if (out / result.RESULTS).exists():
+        # A kill may have come between the results and this.
+        Files(out).clear()
         report(out)
         return result.load(out)
     return _search(task, data, chosen, search, out, workers, limits or Limits(), progress or Silent(), factors)
@@ -132,7 +139,8 @@ def describe(task, data, seed, width, budget="parameters"):
 
 def _search(task, data, chosen, search, out, workers, limits, progress, factors):
     kind, amount = budgets.parse(search["budget"])
-    budget = budgets.make(task, data, kind, amount, search["width"])
+    budget = budgets.make(task, data, kind, amount or budgets.remembered(out), search["width"])
+    budget.recall(out)
     for family in chosen:
         _try_out(family, task, data, budget)
     apart = "KERASTUNER_ORACLE_IP" in os.environ
@@ -140,7 +148,8 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors)
     budget.remember(journal.folder)
     do = Runner(task, data, journal).do
     leases = {} if apart else {"lease": math.inf, "attempts": None}
-    session = Session(task, journal, budget, do, search["seed"], chosen, search["proposer"], progress, **leases)
+    step = 1 / data.valid.y.size
+    session = Session(task, journal, budget, do, search["seed"], step, chosen, search["proposer"], progress, **leases)
     if workers:
         hand_over(task, data, journal.folder)
         found = session.aside(workers, limits)
@@ -158,7 +167,7 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors)
     wall = sum(run.wall for family in found for run in (*family.trials, *family.retrainings))
     whole = result.Result(search, about, found, verdict, models, wall)
     whole.save(out)
-    journal.drop_weights()
+    journal.clear()
     report(out)
     return whole
 

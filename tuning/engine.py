@@ -357,6 +357,11 @@ class SafeTuner:
         if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
             super()._configure_tensorboard_dir(callbacks, trial, execution)
 
+    @property
+    def is_worker(self):
+        """Whether the oracle is a chief's, in another process."""
+        return self._is_worker()
+
     def save(self):
         if not self._is_worker():
             self.oracle.save()

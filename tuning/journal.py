@@ -19,6 +19,8 @@ DESCRIPTION = "search.json"
 RUNS = "runs"
 PART = ".part."
 STATE = ".state.npz"
+#: What other processes make the task from.
+TASK, DATA = "task.json", "data.npz"
 
 
 class SearchFolderError(ValueError):
@@ -91,6 +93,15 @@ class Files:
         """Where the weights of a retraining lie."""
         return self._path(run).with_suffix(".npz")
 
+    def width(self, run):
+        """Width and parameters of the run's configuration in any other trial; None if there is none yet."""
+        for path in sorted(self.folder.glob(f"{RUNS}/{file_name(run.family)}.trial-{run.number}.*.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                found = json.loads(path.read_text(encoding="utf-8"))
+                if found["values"] == run.values and found["width"]:
+                    return found["width"], found["parameters"]
+        return None
+
     def keep_state(self, run, state):
         """Keeps what a run that paused at a rung needs to go on."""
         with write_whole(self._state(run)) as part, open(part, "wb") as file:
@@ -109,10 +120,10 @@ class Files:
         for path in self.folder.glob(f"{RUNS}/{file_name(family)}.trial-*.{number}.*{STATE}"):
             path.unlink(missing_ok=True)
 
-    def drop_weights(self):
-        """Removes the weights of retrainings, once the best are saved as models."""
-        for path in self.folder.glob(f"{RUNS}/*.npz"):
-            path.unlink()
+    def clear(self):
+        """Removes what a finished search needs no more: weights and states of runs, and what workers were given."""
+        for path in (*self.folder.glob(f"{RUNS}/*.npz"), self.folder / TASK, self.folder / DATA):
+            path.unlink(missing_ok=True)
 
     def _path(self, run):
         name = f"{run.round}" if run.stage == "retraining" else f"{run.number}.{run.round}.{run.epochs}"
@@ -227,10 +238,16 @@ def write_json(path, content):
 def write_whole(path):
     """A path to write to; when all is written it becomes `path` in one step, and survives a crash of the machine."""
     part = part_of(path)
-    yield part
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    try:
+        yield part
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except Exception:
+        # Half a file would keep a full disk full.
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
     _sync_folder(path.parent)
 
 

@@ -10,7 +10,7 @@ from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning import proposals
-from tuning.engine import SafeOracle, SafeTuner, synchronized
+from tuning.engine import SafeOracle, SafeTuner, SearchFailed, synchronized
 from tuning.racing import OVER, WAIT, Leg
 
 #: The folder of the state, under a search's own.
@@ -53,8 +53,9 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
             self.failure = f"No family came to the end of a run. The last failure: {self._last_failure()}"
         if leg in (OVER, WAIT):
             return {"status": TrialStatus.STOPPED if leg == OVER else TrialStatus.IDLE}
+        values = {**self._propose(leg), **write(leg)}
         self.race.start(leg)
-        return {"status": TrialStatus.RUNNING, "values": {**self._propose(leg), **write(leg)}}
+        return {"status": TrialStatus.RUNNING, "values": values}
 
     @synchronized
     def end_trial(self, trial):
@@ -62,10 +63,14 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         self._tell(self.trials[trial.trial_id])
 
     @synchronized
-    def begin_again(self, lost):
-        """Gives back what was running when the search was interrupted, and the trials whose results are lost."""
+    def begin_again(self):
+        """Gives back what was running when the search was interrupted, if all of it ran here."""
         for tuner_id in list(self.ongoing_trials):
             self._give_back(tuner_id, "the search was interrupted")
+
+    @synchronized
+    def run_again(self, lost):
+        """Gives back trials whose results are lost."""
         for trial_id in lost:
             trial = self.trials[trial_id]
             trial.status, trial.metrics = TrialStatus.INVALID, Trial(trial.hyperparameters).metrics
@@ -73,6 +78,12 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
             self._retry_queue.append(trial_id)
             self.race.start(read(trial.hyperparameters.values)[0])
 
+    @synchronized
+    def standing(self):
+        """Epochs that were spent, and how many finalists there are so far."""
+        return self.race.spent(), len(self.race.finalists())
+
+    @synchronized
     def is_over(self):
         return self.failure is not None or self.race.next() == OVER
 
@@ -111,8 +122,9 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         return self.proposed[key]
 
     def _last_failure(self):
-        messages = [trial.message for trial in self.trials.values() if trial.message]
-        return messages[-1].strip().splitlines()[-1][:500] if messages else "none was told"
+        failed = [self.trials[trial_id] for trial_id in self.end_order]
+        messages = [trial.message for trial in failed if trial.status == TrialStatus.FAILED and trial.message]
+        return describe_failure(messages[-1]) if messages else "none was told"
 
 
 class FamilyTuner(SafeTuner, base_tuner.BaseTuner):
@@ -132,10 +144,25 @@ class FamilyTuner(SafeTuner, base_tuner.BaseTuner):
             self.identity = f"{name}@{uuid.uuid4().hex}"
 
     def run_trial(self, trial):
-        run = self.run(*read(trial.hyperparameters.values))
+        try:
+            run = self.run(*read(trial.hyperparameters.values))
+        except Exception as error:
+            # What a model does wrong is in its run. This is the folder's fault or ours: the trial is not over.
+            raise SearchFailed(str(error) or type(error).__name__) from error
         if run.failure is not None:
             raise keras_tuner.errors.FailedTrialError(run.failure)
         return {proposals.OBJECTIVE.name: run.valid}
+
+
+def describe_failure(message):
+    """Of what keras-tuner keeps of a failure, a traceback, what was raised.
+
+    Example:
+    >>> describe_failure("Traceback ...\nkeras_tuner.src.errors.FailedTrialError: ValueError: no")
+    'ValueError: no'
+    """
+    last = message.strip().splitlines()[-1]
+    return last.removeprefix("keras_tuner.src.errors.FailedTrialError: ")[:500]
 
 
 def write(leg):

@@ -11,7 +11,7 @@ one on a new seed. So whoever goes to the end was compared on equal terms, and c
    Within a kind the most promising family goes on: the one whose champion could be the best.
 3. A family is dropped when paired evidence says that it cannot be the best of its kind: the 95 % interval of its
    differences from the leader, round by round, lies below zero.
-4. The race ends when the budget is spent, or when nothing is open: when every kind's leader was seen on two seeds or
+4. The race ends when the budget is spent, or when nothing is open: when every kind's leader was seen on three seeds or
    more and the best of them is ahead beyond doubt.
 5. Then the finalists are retrained: champions of the best two of each kind, and of the controls, on fresh seeds.
 
@@ -30,6 +30,8 @@ RUNNING = "running"
 TRIAL, RETRAINING = "trial", "retraining"
 #: Of those that meet at a rung one in so many goes on.
 THIRD = 3
+#: On so many seeds a leader must be ahead before nothing is open.
+CERTAIN = 3
 #: How many of a kind are retrained on fresh seeds.
 FINALISTS = 2
 
@@ -44,6 +46,8 @@ class Rules:
         budget: epochs that may be spent in all. The fair start is made whatever it costs.
         solved: a score beyond which there is nothing to learn; None if there is no such score.
         seeds: fresh seeds on which each finalist is retrained.
+        step: the smallest difference that two scores can have; two that are alike by chance are no certainty.
+        only_start: whether the race is over with the fair start.
     """
 
     rungs: tuple
@@ -51,6 +55,8 @@ class Rules:
     budget: int
     solved: float | None = None
     seeds: int = 0
+    step: float = 1e-3
+    only_start: bool = False
 
     @property
     def whole(self):
@@ -190,7 +196,7 @@ class Race:
 
     def _next_of_race(self):
         turns = [kind for kind in self._contested() if self._alive(kind)]
-        if not turns or self._nothing_is_open(turns):
+        if self.rules.only_start or not turns or self._nothing_is_open(turns):
             return OVER
         open_rounds = [self._next_of_round(family, self._last_round(family)) for family in self.kinds]
         for leg in open_rounds:
@@ -273,7 +279,12 @@ class Race:
                 differences = self._pairs(family, leader)
                 squares += spread(differences) ** 2 * (len(differences) - 1) if differences else 0
                 freedom += max(0, len(differences) - 1)
-        return math.sqrt(squares / freedom) if freedom else 0.0, freedom
+        return max(math.sqrt(squares / freedom) if freedom else 0.0, self._least_noise), freedom
+
+    @property
+    def _least_noise(self):
+        """The spread that rounding alone gives to a difference of two scores."""
+        return self.rules.step / math.sqrt(6)
 
     def _hope(self, family):
         """What a family's champion could be worth: less is known of one that was seen less often."""
@@ -303,15 +314,13 @@ class Race:
     def _nothing_is_open(self, kinds):
         """Whether the best kind's leader is ahead of every other's beyond doubt."""
         best, *others = sorted((self._by_promise(kind)[0] for kind in kinds), key=lambda name: -self.champion(name)[1])
-        if len(self.rounds(best)) < 2:
-            return False
         for other in others:
             differences = self._pairs(other, best)
-            if len(differences) < 2:
+            if len(differences) < CERTAIN:
                 return False
+            noise = max(spread(differences), self._least_noise)
             factor = _t_factor(len(differences) - 1, comparisons=len(others))
-            upper = math.fsum(differences) / len(differences) + factor * spread(differences) / len(differences) ** 0.5
-            if upper >= 0:
+            if math.fsum(differences) / len(differences) + factor * noise / math.sqrt(len(differences)) >= 0:
                 return False
         return bool(others)
 

@@ -10,12 +10,10 @@ import numpy as np
 
 from tuning import recreate
 from tuning.isolation import cause
-from tuning.journal import Files, Run, write_json, write_whole
+from tuning.journal import DATA, TASK, Files, Run, SearchFolderError, write_json, write_whole
 from tuning.racing import RETRAINING
+from tuning.state import told
 from tuning.training import Paused, Recipe, Workbench, latency, score
-
-#: What another process makes the task from, in a search's folder.
-TASK, DATA = "task.json", "data.npz"
 
 
 class Runner:
@@ -41,16 +39,20 @@ class Runner:
             before: the same configuration's runs up to lower rungs, on the same seed.
         """
         start = time.perf_counter()
+        paused = self._paused(before)
         try:
-            run = self._train(run, before)
+            run, trained = self._train(run, paused)
         except Exception as error:
             # Whatever it is, it is this trial's: the others go on.
-            run = dataclasses.replace(run, failure=cause(error))
+            return dataclasses.replace(run, failure=cause(error), wall=time.perf_counter() - start)
+        # What the disk does is not: the search stops, and goes on when there is room.
+        with told(self.files.folder):
+            self._keep(run, trained)
         return dataclasses.replace(run, wall=time.perf_counter() - start)
 
-    def _train(self, run, before):
+    def _train(self, run, paused):
         made = Recipe(run.mixer, run.width, run.values["dropout"], run.values["learning_rate"], run.seed)
-        trained = self.bench.train(made, run.epochs, self._paused(before))
+        trained = self.bench.train(made, run.epochs, paused)
         run = dataclasses.replace(
             run,
             valid=trained.curve[-1],
@@ -59,11 +61,15 @@ class Runner:
             epoch_seconds=trained.epoch_seconds,
             solved=trained.solved,
         )
+        return (self._judge(trained.model, run) if run.stage == RETRAINING else run), trained
+
+    def _keep(self, run, trained):
+        """A retraining's weights, or what a trial needs to go on."""
         if run.stage == RETRAINING:
-            return self._judge(trained.model, run)
-        if run.epochs < self.task.epochs and not run.solved:
+            with write_whole(self.files.weights(run)) as part, open(part, "wb") as file:
+                np.savez(file, *trained.model.get_weights())
+        elif run.epochs < self.task.epochs and not run.solved:
             self.files.keep_state(run, trained.state)
-        return run
 
     def _paused(self, before):
         """Where a configuration stopped at the highest rung whose state is there; None to begin."""
@@ -74,9 +80,7 @@ class Runner:
         return None
 
     def _judge(self, model, run):
-        """A retraining's test score and latency; its weights are kept."""
-        with write_whole(self.files.weights(run)) as part, open(part, "wb") as file:
-            np.savez(file, *model.get_weights())
+        """A retraining's test score and latency."""
         test = score(model, self.data.test, self.task.measure)
         return dataclasses.replace(run, test=test, latency=latency(model, self.data.test))
 
@@ -106,10 +110,12 @@ def run_here(folder, wanted, before):
         before: such runs that it may go on from.
 
     Returns:
-        The `Run` as plain data.
+        The `Run` as plain data; or, under "stop", why the search cannot go on.
     """
-    done = _runner(folder).do(load(wanted), [load(run) for run in before])
-    return dataclasses.asdict(done)
+    try:
+        return dataclasses.asdict(_runner(folder).do(load(wanted), [load(run) for run in before]))
+    except SearchFolderError as error:
+        return {"stop": str(error)}
 
 
 @functools.cache

@@ -1,6 +1,5 @@
 """The runs of one search: each is done once, whatever happens in between."""
 
-import contextlib
 import dataclasses
 import gc
 import math
@@ -12,7 +11,7 @@ import keras
 
 from tuning import isolation, oracle, runner, spaces
 from tuning.engine import SearchFailed
-from tuning.journal import Run
+from tuning.journal import Run, SearchFolderError
 from tuning.progress import Event
 from tuning.racing import FINALISTS, RETRAINING, TRIAL, Race, Rules
 from tuning.result import FamilyResult
@@ -34,20 +33,21 @@ class Session:
         budget: a `tuning.budget.Budget`.
         run: what does the runs: the `do` of a `tuning.runner.Runner`, in this process.
         seed: the master seed.
+        step: the smallest difference that two validation scores can have.
         families: the `tuning.families.Family` that take part.
         proposer: what proposes within a family: see `tuning.proposals.propose`.
         progress: what is told of each run, such as `tuning.progress.Silent`.
         **kwargs: `lease` and `attempts` of `tuning.engine.SafeOracle`.
     """
 
-    def __init__(self, task, journal, budget, run, seed, families, proposer, progress, **kwargs):
+    def __init__(self, task, journal, budget, run, seed, step, families, proposer, progress, **kwargs):
         self.task = task
         self.journal = journal
         self.budget = budget
         self.run = run
         self.seed = seed
         self.families = {family.name: family for family in families}
-        self.race = Race({family.name: family.kind for family in families}, rules(task, len(families)))
+        self.race = Race({family.name: family.kind for family in families}, rules(task, len(families), step))
         self.oracle = oracle.FamilyOracle(self.race, families, task, proposer, derive(seed, "proposals"), **kwargs)
         self.progress = progress
         self.runs = {}
@@ -59,7 +59,7 @@ class Session:
         """Runs the race and its finals in this process, one run after another."""
         tuner = self._tuner(self.run)
         self._begin_again()
-        _search(tuner)
+        self._search(tuner)
         # Over many searches the memory of their graphs would grow.
         keras.utils.clear_session(free_memory=True)
         gc.collect()
@@ -78,9 +78,15 @@ class Session:
         tuners = [self._tuner(hand, f"worker{number}") for number, hand in enumerate(hands)]
         self._begin_again()
         with futures.ThreadPoolExecutor(workers) as pool:
+            running = [pool.submit(self._search, tuner) for tuner in tuners]
             try:
-                for done in [pool.submit(_search, tuner) for tuner in tuners]:
-                    done.result()
+                ended, _ = futures.wait(running, return_when=futures.FIRST_EXCEPTION)
+                for one in ended:
+                    one.result()
+            except BaseException:
+                # Whoever waits for a run of another would wait for ever.
+                self.oracle.failure = "another process stopped the search"
+                raise
             finally:
                 for hand in hands:
                     hand.close()
@@ -89,18 +95,32 @@ class Session:
     def apart(self):
         """Runs as keras-tuner's chief or worker, as its variables of the environment say."""
         self.one_of_many = True
-        _search(self._tuner(self.run))
+        tuner = self._tuner(self.run)
+        if not tuner.is_worker:
+            self.oracle.run_again(self._lost_trials())
+        self._search(tuner)
         return self.collect()
+
+    def _search(self, tuner):
+        try:
+            tuner.search()
+        except SearchFailed:
+            # That nobody came to the end is a result too, and the report says why.
+            if self.oracle.failure is None:
+                raise
 
     def _begin_again(self):
         """Sends for another run what was running when the search was interrupted, and what has lost its file."""
-        lost = [
+        self.oracle.begin_again()
+        self.oracle.run_again(self._lost_trials())
+
+    def _lost_trials(self):
+        return [
             trial_id
             for trial_id, trial in self.oracle.trials.items()
             if trial.status == "COMPLETED"
             and self.journal.find(self._blank(*oracle.read(trial.hyperparameters.values))) is None
         ]
-        self.oracle.begin_again(lost)
 
     def _tuner(self, run, name=None):
         def run_leg(leg, values):
@@ -136,7 +156,8 @@ class Session:
         mixer = spaces.realise(self.families[blank.family], blank.values)
         try:
             with self.lock:
-                width, parameters = self.budget.solve(mixer)
+                # A configuration keeps its width, also if another machine found it, and by time another one.
+                width, parameters = self.journal.width(blank) or self.budget.solve(mixer)
         except ValueError as error:
             return dataclasses.replace(blank, failure=isolation.cause(error))
         sized = dataclasses.replace(blank, mixer=mixer, width=width, parameters=parameters)
@@ -168,7 +189,7 @@ class Session:
 
     def _lost(self, blank, trial):
         """A run that never ended, with what is known of its end."""
-        return dataclasses.replace(blank, failure=trial.message or "it did not end")
+        return dataclasses.replace(blank, failure=oracle.describe_failure(trial.message or "it did not end"))
 
     def _fate(self, name):
         """What became of a family that was not retrained, in words; empty for the others."""
@@ -188,8 +209,9 @@ class Session:
         retraining = sum(other.stage == RETRAINING for other in runs)
         # A worker knows of its own runs only.
         known = run.stage == RETRAINING and not self.one_of_many
-        coming = len(self.race.finalists()) if known else self._most_finalists()
-        spent = self.race.rules.budget if known else self.race.spent()
+        spent, finalists = self.oracle.standing()
+        coming = finalists if known else self._most_finalists()
+        spent = self.race.rules.budget if known else spent
         done = spent + retraining * whole
         total = max(self.race.rules.budget, spent) + coming * seeds * whole
         wall = math.fsum(other.wall for other in runs)
@@ -218,6 +240,7 @@ class Hand:
         self.closed = False
 
     def __call__(self, wanted, before):
+        self._stop()
         plain = [dataclasses.asdict(one) for one in (wanted, *before)]
         try:
             outcome = self.worker.run(self.folder, plain[0], plain[1:])
@@ -227,6 +250,8 @@ class Hand:
         self._stop()
         if outcome.failure is not None:
             return dataclasses.replace(wanted, failure=outcome.failure)
+        if "stop" in outcome.answer:
+            raise SearchFolderError(outcome.answer["stop"])
         return runner.load(outcome.answer)
 
     def close(self):
@@ -240,18 +265,20 @@ class Hand:
             raise KeyboardInterrupt
 
 
-def _search(tuner):
-    # That nobody came to the end is a result too, and the report says why.
-    with contextlib.suppress(SearchFailed):
-        tuner.search()
-
-
-def rules(task, families):
+def rules(task, families, step):
     """The `Rules` of a task's race: on average so many whole runs for each family as the task has trials."""
     first = max(1, math.floor(task.epochs * FIRST_RUNG))
     rungs = (first, task.epochs) if first < task.epochs else (task.epochs,)
     openers = OPENERS if task.trials > 1 and len(rungs) > 1 else 1
-    return Rules(rungs, openers, task.trials * families * task.epochs, task.solved, task.seeds)
+    return Rules(
+        rungs,
+        openers,
+        budget=task.trials * families * task.epochs,
+        solved=task.solved,
+        seeds=task.seeds,
+        step=step,
+        only_start=task.trials == 1,
+    )
 
 
 def _share_of_cores(workers):

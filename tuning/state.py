@@ -7,7 +7,7 @@ import json
 import warnings
 from pathlib import Path
 
-from tuning.journal import SearchFolderError, part_of, write_whole
+from tuning.journal import SearchFolderError, write_whole
 
 BACKUP = ".backup"
 #: What to do about an error of the file system, by its number.
@@ -85,14 +85,8 @@ def told(path):
 
 
 def _write_text(path, text):
-    try:
-        with write_whole(path) as part:
-            part.write_text(text, encoding="utf-8")
-    except OSError:
-        # Half a file would keep a full disk full.
-        with contextlib.suppress(OSError):
-            part_of(path).unlink()
-        raise
+    with write_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _backup(path):
