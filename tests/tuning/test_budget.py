@@ -85,7 +85,8 @@ def test_widths_that_were_found_before_are_taken_from_the_folder(tmp_path):
     first.remember(tmp_path)
     solved = first.solve("identity")
     again = Budget(lambda *_: pytest.fail("a model was built"), 1)
-    again.remember(tmp_path)
+    again.recall(tmp_path)
+    assert budget.remembered(tmp_path) == first.amount
     assert again.solve("identity") == solved
 
 

@@ -121,6 +121,25 @@ def test_the_race_ends_when_nothing_is_open():
     assert 2 <= len(race.rounds("multi_head")) <= 4
 
 
+def test_two_seeds_alike_are_no_certainty():
+    race = Race({"gru": "implicit", "multi_head": "explicit"}, RULES)
+    for round, (family, score) in itertools.product(range(2), (("gru", 0.90), ("multi_head", 0.91))):
+        race.end(Leg(family, 0, round, 8), score)
+        race.end(Leg(family, 1, round, 2), score - 0.1)
+        race.end(Leg(family, 2, round, 2), score - 0.1)
+        race.end(Leg(family, 0, round, 2), score - 0.1)
+    assert race.next().stage == "trial"
+
+
+def test_a_race_of_one_trial_each_is_over_with_the_start():
+    race = Race(KINDS, Rules(rungs=(2, 8), openers=1, budget=8 * len(KINDS), only_start=True, seeds=2))
+    # Failures and early ends leave some of the budget: nobody has it.
+    order = run(race, lambda leg: None if leg.family == "gru" else 0.5)
+    assert {leg.number for leg in order} == {0}
+    assert {leg.round for leg in order if leg.stage == "trial"} == {0}
+    assert [leg.round for leg in order if leg.stage == "retraining"] == [0, 1] * 5
+
+
 def test_the_race_keeps_to_its_budget():
     for budget in (100, 121, 144):
         race = Race(KINDS, dataclasses.replace(RULES, budget=budget))

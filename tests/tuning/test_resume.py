@@ -1,6 +1,7 @@
 """Ctrl-C or kill -9 in the middle, then the same again: nothing repeated, nothing lost, the same results."""
 
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,9 @@ import pytest
 
 from tests.tuning.standins import BLOBS, search
 from tuning import training
+from tuning.engine import SearchFailed
+from tuning.journal import Files, Journal
+from tuning.progress import Silent
 
 ROOT = Path(__file__).parents[2]
 TASK = dataclasses.replace(BLOBS, mixers=("identity",))
@@ -83,6 +87,30 @@ def test_a_truncated_file_costs_that_run_only(whole, tmp_path, monkeypatch):
         found = search(TASK, out=tmp_path)
     assert len(trained) == RUNS - 2 + 1
     assert scores(found) == scores(whole)
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "error", "message"),
+    [
+        (Files, "keep_state", OSError(errno.ENOSPC, "No space left on device"), "The disk is full: make room"),
+        (Journal, "add", OSError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (Silent, "update", BrokenPipeError("nobody reads"), "nobody reads"),
+    ],
+)
+def test_what_is_no_model_s_fault_stops_the_search_which_then_goes_on(place, name, error, message, whole, tmp_path):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(place, name, raising(error))
+        with pytest.raises(SearchFailed, match=message):
+            search(TASK, out=tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    assert scores(search(TASK, out=tmp_path)) == scores(whole)
 
 
 def written(folder):
