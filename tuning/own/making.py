@@ -84,9 +84,7 @@ def task_from(
     ((source, data),) = given.items()
     words = Words(text, label, tokens, tags, pairs, horizon, group, time, predict)
     found = questions.find(data, words, source)
-    judged = None if test is None else questions.find(test, _for_test(words), source)
-    if judged is not None and judged.kind != found.kind:
-        raise ValueError(f"The test data is of another kind. Received: {judged.kind} beside {found.kind}")
+    judged = None if test is None else questions.find(test, _for_test(words, found), source, found)
     called = name or _name(data)
     make = _forecast if found.kind == "forecast" else _supervised
     task = make(found, judged, words, called, _arguments(source, data, test, words))
@@ -300,10 +298,11 @@ def _repeats(given, kind):
     return said
 
 
-def _for_test(words):
-    """Arrays beside the training rows say nothing of the others."""
+def _for_test(words, found):
+    """The columns that were found in the training data; arrays beside its rows say nothing of others."""
     keep = {key: value for key in ("group", "time") if isinstance(value := getattr(words, key), str)}
-    return dataclasses.replace(words, **{"group": None, "time": None, **keep})
+    known = {key: found.names[key] for key in ("text", "label", "tokens", "tags") if key in found.names}
+    return dataclasses.replace(words, **{"group": None, "time": None, **keep, **known})
 
 
 def _name(data):

@@ -238,3 +238,32 @@ def test_a_class_that_no_training_row_has_is_refused():
     labels = ["late" if number > 35 else "early" if number % 2 else "both" for number in range(40)]
     with pytest.raises(ValueError, match="No row to train on is of the class 'late'"):
         quiet((texts, labels), time=np.arange(40))
+
+
+def test_columns_of_the_test_data_are_taken_by_name():
+    x = np.random.default_rng(0).normal(size=(47, 3))
+    table = pd.DataFrame({**dict(zip("uvw", x.T)), "y": ["a", "b"] * 23 + ["a"]})
+    task = quiet(series=table, test=table[["w", "y", "v", "u"]][:29], label="y")
+    known = quiet(series=table, test=table[:29], label="y")
+    assert task.data(0).checksum() == known.data(0).checksum()
+
+
+def test_a_text_that_was_inferred_is_looked_for_in_the_test_data():
+    texts, labels = reviews()
+    table = pd.DataFrame({"said": texts, "stars": labels})
+    with pytest.raises(ValueError, match="Unknown column for `text` 'said'"):
+        quiet(table, table.rename(columns={"said": "sad"}), label="stars")
+
+
+@pytest.mark.parametrize(
+    ("source", "train", "test", "message"),
+    [
+        ("series", (31, 13, 3), (5, 13, 2), "13 steps of 3 numbers, as the training data is. Received: 13 steps of 2"),
+        ("series", (31, 13, 3), (5, 11, 3), "13 steps of 3 numbers, as the training data is. Received: 11 steps of 3"),
+        ("images", (31, 16, 16, 3), (5, 16, 16), "images of 3 channels, as the training data is. Received: 1"),
+    ],
+)
+def test_test_arrays_of_another_shape_are_refused(source, train, test, message):
+    given = {source: (np.ones(train), np.arange(31) % 2)}
+    with pytest.raises(ValueError, match=message):
+        quiet(**given, test=(np.ones(test), np.arange(5) % 2))
