@@ -99,7 +99,7 @@ def measure(found, test, horizon):
         "channels": len(columns),
         "sequence_length": back - back % patch,
         "patch_size": patch,
-        "marks_missing": any(bool(np.isnan(each).any()) for each in found.x),
+        "marks_missing": any(bool(np.isnan(each).any()) for each in (*found.x, *(test.x if test else ()))),
         "horizon": horizon,
         "targets": [columns.index(name) for name in found.names["targets"]],
     }

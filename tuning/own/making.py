@@ -122,7 +122,7 @@ def _supervised(found, judged, words, name, arguments):
     numbered = isinstance(asks, answers.Numbers)
     ratio = 1.0 if numbered else answers.imbalance(flat)
     balanced = ratio > answers.IMBALANCE
-    plan = kind.measure(found.x)
+    plan = kind.measure(found.x, None if judged is None else judged.x)
     form = {"kind": found.kind, "columns": found.names, "classes": None if numbered else list(asks.names)}
     given = Given(found, judged, asks, plan, balanced, form)
     model = _call(kind.model, sizes=plan, outputs=1 if numbered else len(asks.names))

@@ -1,6 +1,7 @@
 """What data asks: which kind of question, with which columns. Inferred where only one reading is possible."""
 
 import dataclasses
+import re
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from tuning.own.examples import Examples, as_list, column, list_names, plain, ro
 
 #: The most channels that the last axis of an image has.
 CHANNELS = 4
+#: What pandas calls a column without a name, as `to_csv()` writes the index.
+UNNAMED = re.compile(r"(Unnamed: \d+)?")
 
 
 def find(data, words, source="train", like=None):
@@ -45,7 +48,20 @@ def _find(data, words, source, like):
         return _from_arrays(*found, words, source)
     if source == "images":
         raise ValueError("`images` is a folder with a folder for each class, or arrays (x, y).")
-    return _from_table(found, words, source, like)
+    found, notes = _without_unnamed(found, words)
+    examples = _from_table(found, words, source, like)
+    return dataclasses.replace(examples, notes=(*notes, *examples.notes))
+
+
+def _without_unnamed(table, words):
+    """The table without columns that have no name, unless an option names them; and what is to be said of that."""
+    asked = [value for value in dataclasses.astuple(words) if isinstance(value, str)]
+    away = [name for name in table.columns if UNNAMED.fullmatch(str(name)) and name not in asked]
+    if not away:
+        return table, ()
+    many = len(away) > 1
+    note = f"{len(away)} column{'s' * many} without a name {'were' if many else 'was'} left out, as an index is."
+    return table.drop(columns=away), (note,)
 
 
 def _check_like(found, like):
@@ -139,6 +155,7 @@ def _text_and_label(table, words, used):
 
 
 def _tags_table(table, words, split_by, used):
+    _only(words, "words with tags", "tokens", "tags", "group", "time", "predict")
     if words.tokens is None or words.tags is None:
         raise ValueError(
             f"`tokens` and `tags` go together. Received: tokens={words.tokens!r}, tags={words.tags!r}. "
@@ -168,6 +185,7 @@ def _series_table(table, words, split_by, used, like):
         return forecasts.of_table(table, words, names, split_by, used)
     if words.label is None:
         raise ValueError("`series` is to be forecast (name `horizon`) or to be classified (name `label`).")
+    _only(words, "series with a label", "label", "group", "time", "predict")
     _check_label(table, words)
     steps = _channels(table, (words.label, *used.values()), known.get("steps"))
     x = numbers.read(table, steps)[:, :, None]  # (N, T, 1)

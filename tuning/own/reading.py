@@ -84,6 +84,12 @@ def _read_separated(path):
         _check_separator(path, separator, table.columns[0])
     if not len(table):
         raise ValueError(f"{path.name} has names of columns ({', '.join(table.columns)}) and no rows.")
+    if not isinstance(table.index, pd.RangeIndex):
+        # pandas takes the first cells for an index then.
+        raise ValueError(
+            f"In {path.name} rows have more cells than the header has names ({', '.join(table.columns)}): quote texts "
+            f"that contain {LIKELY[separator]}."
+        )
     return table
 
 

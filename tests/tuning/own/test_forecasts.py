@@ -119,3 +119,18 @@ def test_time_and_group_may_be_arrays_beside_a_frame():
     known = quiet(table.assign(shop=np.repeat(list("abcdefghijk"), 30)), horizon=2, time="hour", group="shop")
     shops, hours = [shop for shop in "abcdefghijk" for _ in range(30)], table.pop("hour").tolist()
     assert quiet(table, horizon=2, time=hours, group=shops).data(0).checksum() == known.data(0).checksum()
+
+
+def test_missing_numbers_of_the_test_data_alone_are_marked():
+    test = np.random.default_rng(0).normal(size=(43, 2))
+    test[5, 1] = np.nan
+    task = quiet(np.random.default_rng(1).normal(size=(331, 2)), test=test, horizon=3)
+    model = task.model("gru", 8, 0.0)
+    assert np.isfinite(model.predict_on_batch(task.data(0).test.x)).all() and model.backbone.marks_missing
+
+
+def test_an_index_that_was_written_besides_is_left_out_and_that_is_said(tmp_path):
+    steps().to_csv(tmp_path / "a.csv")
+    task = quiet(tmp_path / "a.csv", horizon=3, time="hour")
+    assert "1 column without a name was left out" in task.description
+    assert task.data(0).checksum() == quiet(steps(), horizon=3, time="hour").data(0).checksum()

@@ -267,3 +267,34 @@ def test_test_arrays_of_another_shape_are_refused(source, train, test, message):
     given = {source: (np.ones(train), np.arange(31) % 2)}
     with pytest.raises(ValueError, match=message):
         quiet(**given, test=(np.ones(test), np.arange(5) % 2))
+
+
+def test_an_index_that_was_written_besides_is_left_out_and_that_is_said(tmp_path):
+    x = np.random.default_rng(0).normal(size=(47, 3))
+    table = pd.DataFrame({**dict(zip("uvw", x.T)), "y": ["a", "b"] * 23 + ["a"]})
+    table.to_csv(tmp_path / "a.csv")
+    task = quiet(series=tmp_path / "a.csv", label="y")
+    assert "series of 3 steps" in task.description and "1 column without a name was left out" in task.description
+
+
+def test_missing_numbers_of_the_test_data_alone_are_marked():
+    numbers, test = np.random.default_rng(0), np.ones((5, 13, 3))
+    test[2, 3, 1] = np.nan
+    task = quiet(series=(numbers.normal(size=(53, 13, 3)), np.arange(53) % 3), test=(test, np.arange(5) % 3))
+    model = task.model("gru", 8, 0.0)
+    assert np.isfinite(model.predict_on_batch(task.data(0).test.x)).all() and model.backbone.marks_missing
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tokens": "review", "tags": "stars", "label": "stars"}, "`label` .* for words with tags"),
+        ({"tokens": "review", "tags": "stars", "text": "review"}, "`text` .* for words with tags"),
+        ({"label": "stars", "text": "review"}, "`text` .* for series with a label"),
+        ({"label": "stars", "tags": "review"}, "`tags` .* for series with a label"),
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(tmp_path, given, message):
+    path = review_file(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match=message):
+        quiet(**{"train" if "tokens" in given else "series": path}, **given)
