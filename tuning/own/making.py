@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tuning.own import answers, forecasts, images, questions, series, sizes, splits, tags, texts
-from tuning.own.examples import Examples, Words, take
+from tuning.own.examples import Examples, Words, as_name, take
 from tuning.seeds import derive
 from tuning.task import Data, Split, Task
 
@@ -43,7 +43,7 @@ def task_from(
     score is balanced accuracy, or macro F1 for tags.
 
     Args:
-        train: the data: the path of a file (.csv, .tsv, .jsonl, .parquet, .npz; the first four may end in .gz), a
+        train: the data: the path of a file (.csv, .tsv, .jsonl, .parquet, .npz; the first three may end in .gz), a
             pandas frame, arrays `(x, y)`, a dict of arrays (`x` and `y`, or columns), a `tf.data.Dataset` or a
             `keras.utils.PyDataset` of `(x, y)`.
         test: the same for judging only; None to take a tenth of the other.
@@ -82,6 +82,7 @@ def task_from(
     if len(given) != 1:
         raise ValueError(f"Give one of `train`, `images` and `series`. Received: {', '.join(given) or 'none'}")
     ((source, data),) = given.items()
+    text, label, tokens, tags, group, time = map(as_name, (text, label, tokens, tags, group, time))
     words = Words(text, label, tokens, tags, pairs, horizon, group, time, predict)
     found = questions.find(data, words, source)
     judged = None if test is None else questions.find(test, _for_test(words, found), source, found)
@@ -115,6 +116,11 @@ class Given:
 
 def _supervised(found, judged, words, name, arguments):
     kind, count = KINDS[found.kind], len(found)
+    if judged is None and count < splits.FOLDS:
+        raise ValueError(
+            f"Too few rows: {count}. One of {splits.FOLDS} is to judge by, so that it takes at least so many, or "
+            "data of its own to judge by, `test`."
+        )
     splits.check(found.group, found.time, judged is not None)
     label = f"`{found.names['label']}`" if found.names.get("label") else "The label"
     asks = _answers(found, judged, words, label)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from tuning.own import forecasts, images, numbers, reading
-from tuning.own.examples import Examples, as_list, column, list_names, plain, rows
+from tuning.own.examples import Examples, as_labels, as_list, column, list_names, plain, rows
 
 #: The most channels that the last axis of an image has.
 CHANNELS = 4
@@ -124,7 +124,7 @@ def _from_table(table, words, source, like):
     empty = int(values.isna().sum())
     notes = (f"{empty:,} rows have no {text!r}: an empty text.",) if empty else ()
     x = np.array([str(value) for value in values.fillna("")], dtype=object)
-    y = table[label].to_numpy(dtype=object)
+    y = as_labels(table[label])
     return Examples("text", x, y, **split_by, names={"text": text, "label": label, **used}, notes=notes)
 
 
@@ -189,7 +189,7 @@ def _series_table(table, words, split_by, used, like):
     _check_label(table, words)
     steps = _channels(table, (words.label, *used.values()), known.get("steps"))
     x = numbers.read(table, steps)[:, :, None]  # (N, T, 1)
-    y = table[words.label].to_numpy(dtype=object)
+    y = as_labels(table[words.label])
     return Examples("series", x, y, **split_by, names={"label": words.label, "steps": steps, **used})
 
 
@@ -207,7 +207,7 @@ def _from_arrays(x, y, words, source):
         return _tagged(x, [[*map(plain, tags)] for tags in y], split_by, {})
     if np.ndim(y) != 1:
         raise ValueError(f"Labels are of shape (N,), one for each row. Received: {np.shape(y)}")
-    return Examples(kind, x, np.array([plain(label) for label in y], dtype=object), **split_by)
+    return Examples(kind, x, as_labels(y), **split_by)
 
 
 def _kind_of(x, source):

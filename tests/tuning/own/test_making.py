@@ -1,5 +1,7 @@
 """From data to a task: what is inferred, what is said, what is refused, all before any training."""
 
+import datetime
+import decimal
 import pickle
 import re
 
@@ -298,3 +300,30 @@ def test_options_that_would_be_passed_over_are_refused(tmp_path, given, message)
     path = review_file(tmp_path / "a.csv")
     with pytest.raises(ValueError, match=message):
         quiet(**{"train" if "tokens" in given else "series": path}, **given)
+
+
+@pytest.mark.parametrize("count", [6, 9])
+def test_too_few_rows_are_said(count):
+    with pytest.raises(ValueError, match=f"Too few rows: {count}. One of 10 is to judge by"):
+        quiet(([f"film {number}" for number in range(count)], ["a", "b", "a"] * (count // 3)))
+
+
+def test_whole_numbers_may_be_names_of_columns():
+    x = np.random.default_rng(0).normal(size=(47, 3))
+    task = quiet(series=pd.DataFrame({**dict(enumerate(x.T)), 3: np.arange(47) % 2}), label=3)
+    assert "series of 3 steps of 1 number" in task.description and "of `3`" in task.description
+
+
+@pytest.mark.parametrize("labels", [["a", None, "b"], pd.array([3, None, 5], "Int64"), pd.array(["a", None, "b"])])
+def test_missing_labels_of_any_mark_are_named(labels):
+    table = pd.DataFrame({"said": ["x", "y", "z"] * 7, "stars": pd.Series(labels).repeat(7).array})
+    with pytest.raises(ValueError, match=r"`stars` is missing in rows 8, 9, 10"):
+        quiet(table, label="stars")
+
+
+def test_labels_that_are_dates_are_refused_and_decimals_are_numbers():
+    table = pd.DataFrame({"said": [f"film {number}" for number in range(31)]})
+    with pytest.raises(ValueError, match=r"must hold texts or numbers, and holds datetime.date\(2024, 1, 2\)"):
+        quiet(table.assign(day=[datetime.date(2024, 1, 2)] * 31), label="day", text="said")
+    prices = [decimal.Decimal(number) / 7 for number in range(31)]
+    assert quiet(table.assign(price=prices), label="price", text="said").measure == "explained"
