@@ -340,3 +340,6 @@ class _errors_in_words:
         if issubclass(kind, (ValueError, FileNotFoundError)):
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(WRONG)
+        if issubclass(kind, OSError) and error.filename is not None:
+            typer.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+            raise typer.Exit(WRONG)

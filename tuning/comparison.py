@@ -106,7 +106,7 @@ def compare(
     if width is not None:
         _check_number("width", width, 1, LIMIT)
     measures.get(task.measure)
-    budgets.parse(budget)
+    _check_one_size(parameters, width, *budgets.parse(budget))
     chosen = families.make_all(task.mixers)
     data = task.data(seed)
     _check_batch(task, data)
@@ -207,6 +207,17 @@ def _adjust(task, mixers, **numbers):
     if mixers is not None:
         given["mixers"] = (mixers,) if isinstance(mixers, (str, dict)) else tuple(mixers)
     return dataclasses.replace(task, **given)
+
+
+def _check_one_size(parameters, width, kind, amount):
+    """Raises if models are told their size twice: one of the two would be passed over."""
+    told = {"parameters": parameters, "width": width, "budget": amount}
+    said = ", ".join(f"{name}={value!r}" for name, value in told.items() if value is not None)
+    if sum(value is not None for value in told.values()) > 1 or (width is not None and kind != "parameters"):
+        raise ValueError(
+            "The size of models is said once: by `parameters`, by `width`, or by `budget` with a number. "
+            f"Received: {said}, with a budget of {kind}"
+        )
 
 
 def _check_number(name, value, least, most=None):

@@ -161,6 +161,10 @@ def test_a_loss_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch):
         ("digits", {"seed": -1}, "`seed`: it must be an integer of at least 0"),
         ("digits", {"width": 0}, "`width`: it must be"),
         ("digits", {"parameters": 10}, "The closest: "),
+        ("digits", {"parameters": 5003, "width": 7}, "is said once.*Received: parameters=5003, width=7"),
+        ("digits", {"budget": "flops=2e6", "width": 7}, "is said once.*Received: width=7, budget=2000000.0"),
+        ("digits", {"budget": "flops", "width": 7}, "is said once.*Received: width=7, with a budget of flops"),
+        ("digits", {"budget": "parameters=5e4", "parameters": 5003}, "is said once"),
         ("digits", {"width": 100_000}, "`width` must be at most 2048"),
         (
             "digits",

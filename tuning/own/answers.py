@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from tuning.own.examples import list_names, rows
+from tuning.own.examples import is_missing, list_names, rows
 
 #: Whole numbers of no more distinct values than this are classes, of more may be either.
 MANY = 20
@@ -50,9 +50,17 @@ def find(train, test, predict, name):
         ValueError: for labels that are missing, too few or of one class, or that may be either.
     """
     for labels, where in ((train, ""), (() if test is None else test, " of the test data")):
-        missing = [row for row, label in enumerate(labels) if label is None or label != label]
+        missing = [row for row, label in enumerate(labels) if is_missing(label)]
         if missing:
             raise ValueError(f"{name} is missing in {rows(missing)}{where}. Rows without an answer teach nothing.")
+        strange = [
+            row for row, label in enumerate(labels) if not isinstance(label, (str, bool, int, float, np.generic))
+        ]
+        if strange:
+            raise ValueError(
+                f"{name} must hold texts or numbers, and holds {labels[strange[0]]!r} in {rows(strange)}{where}: write "
+                "it as one of them."
+            )
     if predict not in (None, "classes", "numbers"):
         raise ValueError(f"`predict` must be 'classes' or 'numbers'. Received: predict={predict!r}")
     if (predict or _infer(train, name)) == "numbers":

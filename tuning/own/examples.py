@@ -1,6 +1,8 @@
 """Raw examples, and how a person says what they mean."""
 
 import dataclasses
+import decimal
+import numbers
 
 import numpy as np
 
@@ -63,6 +65,13 @@ def column(table, name, option):
     return table[name]
 
 
+def as_name(option):
+    """A column's name as text: frames may have whole numbers for names. All else as it is."""
+    if isinstance(option, list):
+        return [as_name(each) for each in option]
+    return str(option) if isinstance(option, numbers.Integral) else option
+
+
 def as_list(cell):
     """Words or tags as a list of strings: a list, or a text with blanks between.
 
@@ -73,9 +82,16 @@ def as_list(cell):
         return cell.split()
     if isinstance(cell, (list, tuple, np.ndarray)):
         return [str(each) for each in cell]
-    if cell is None or cell != cell:
+    if cell is None or is_missing(cell):
         return []
     raise ValueError(f"Tokens and tags are lists, or texts with blanks between. Received: {cell!r}")
+
+
+def is_missing(value):
+    """Whether it is None, NaN or one of pandas' own marks."""
+    import pandas as pd
+
+    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
 
 
 def list_names(names):
@@ -91,4 +107,13 @@ def rows(indices):
 
 def plain(value):
     """A value as Python's own, which JSON takes."""
-    return value.item() if isinstance(value, np.generic) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    return float(value) if isinstance(value, decimal.Decimal) else value
+
+
+def as_labels(values):
+    """Labels as an object array of Python's own values."""
+    found = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        found[row] = plain(value)
+    return found

@@ -18,32 +18,34 @@ LOOK_BACK, LONGEST = 4, 256
 WINDOWS, MOST = {"train": 20_000, "valid": 2_000, "test": 2_000}, 50_000_000
 
 
-def of_table(table, words):
-    """The `Examples` of a table whose rows are steps: a series, or one for each group, sorted by time."""
+def of_table(table, words, names, split_by, used):
+    """The `Examples` of a table whose rows are steps: a series, or one for each group, sorted by time.
+
+    Args:
+        table: a pandas frame.
+        words: a `Words`.
+        names: the columns of numbers.
+        split_by: arrays `(R,)` of group and time, or None, by option.
+        used: the names of their columns, if they are columns.
+    """
     for option in ("text", "tokens", "tags", "predict"):
         if getattr(words, option) is not None:
             raise ValueError(f"`{option}` means nothing for numbers that are forecast.")
-    used = [name for name in (words.group, words.time) if isinstance(name, str)]
-    names = [name for name in table.columns if name not in used]
     targets = _as_list(words.label) or names
     for target in targets:
         column(table, target, "label")
     values = numbers.read(table, names)
-    times, notes = None, ()
-    if words.time is not None:
-        times = splits.as_times(table[words.time] if isinstance(words.time, str) else words.time)
-    group = table[words.group].to_numpy(object) if isinstance(words.group, str) else words.group
+    group, times, notes = split_by["group"], split_by["time"], ()
     parts = [np.arange(len(table))] if group is None else [np.flatnonzero(group == each) for each in _distinct(group)]
     if times is not None:
+        times = splits.as_times(times)
         notes = _check_times(times, parts)
         parts = [part[np.argsort(times[part], kind="stable")] for part in parts]
-    known = {option: name for option, name in (("group", words.group), ("time", words.time)) if isinstance(name, str)}
     return Examples(
         "forecast",
         [values[part] for part in parts],
         group=None if group is None else np.array(_distinct(group), object),
-        time=None if times is None else [table[words.time].iloc[part[-3:]].tolist() for part in parts],
-        names={"columns": [str(name) for name in names], "targets": [str(name) for name in targets], **known},
+        names={"columns": [str(name) for name in names], "targets": [str(name) for name in targets], **used},
         notes=notes,
     )
 
@@ -97,7 +99,7 @@ def measure(found, test, horizon):
         "channels": len(columns),
         "sequence_length": back - back % patch,
         "patch_size": patch,
-        "marks_missing": any(bool(np.isnan(each).any()) for each in found.x),
+        "marks_missing": any(bool(np.isnan(each).any()) for each in (*found.x, *(test.x if test else ()))),
         "horizon": horizon,
         "targets": [columns.index(name) for name in found.names["targets"]],
     }

@@ -61,7 +61,13 @@ def read_files(files, shape):
     """Images as float32 `(N, H, W, C)`, from 0 to 255, of one shape."""
     from zoo import reading
 
-    return np.stack([reading.read_image(file, shape) for file in files])
+    images = []
+    for file in files:
+        try:
+            images.append(reading.read_image(file, shape))
+        except Exception as error:  # Each format has errors of its own.
+            raise ValueError(f"{file} cannot be read as an image: {error}") from None
+    return np.stack(images)
 
 
 def check_array(x):
@@ -90,7 +96,7 @@ def fit(high, wide):
     return (*found, patch) if found == [high, wide] else fit(*found)
 
 
-def measure(x):
+def measure(x, test=None):
     """The shape that images are brought to, and the side of a patch."""
     high, wide, patch = fit(*x.shape[1:3])
     return {"image_shape": (high, wide, int(x.shape[3])), "patch_size": patch}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tuning.own import answers, forecasts, images, questions, series, sizes, splits, tags, texts
-from tuning.own.examples import Examples, Words, take
+from tuning.own.examples import Examples, Words, as_name, take
 from tuning.seeds import derive
 from tuning.task import Data, Split, Task
 
@@ -43,7 +43,7 @@ def task_from(
     score is balanced accuracy, or macro F1 for tags.
 
     Args:
-        train: the data: the path of a file (.csv, .tsv, .jsonl, .parquet, .npz; the first four may end in .gz), a
+        train: the data: the path of a file (.csv, .tsv, .jsonl, .parquet, .npz; the first three may end in .gz), a
             pandas frame, arrays `(x, y)`, a dict of arrays (`x` and `y`, or columns), a `tf.data.Dataset` or a
             `keras.utils.PyDataset` of `(x, y)`.
         test: the same for judging only; None to take a tenth of the other.
@@ -82,11 +82,10 @@ def task_from(
     if len(given) != 1:
         raise ValueError(f"Give one of `train`, `images` and `series`. Received: {', '.join(given) or 'none'}")
     ((source, data),) = given.items()
+    text, label, tokens, tags, group, time = map(as_name, (text, label, tokens, tags, group, time))
     words = Words(text, label, tokens, tags, pairs, horizon, group, time, predict)
     found = questions.find(data, words, source)
-    judged = None if test is None else questions.find(test, _for_test(words), source)
-    if judged is not None and judged.kind != found.kind:
-        raise ValueError(f"The test data is of another kind. Received: {judged.kind} beside {found.kind}")
+    judged = None if test is None else questions.find(test, _for_test(words, found), source, found)
     called = name or _name(data)
     make = _forecast if found.kind == "forecast" else _supervised
     task = make(found, judged, words, called, _arguments(source, data, test, words))
@@ -117,6 +116,11 @@ class Given:
 
 def _supervised(found, judged, words, name, arguments):
     kind, count = KINDS[found.kind], len(found)
+    if judged is None and count < splits.FOLDS:
+        raise ValueError(
+            f"Too few rows: {count}. One of {splits.FOLDS} is to judge by, so that it takes at least so many, or "
+            "data of its own to judge by, `test`."
+        )
     splits.check(found.group, found.time, judged is not None)
     label = f"`{found.names['label']}`" if found.names.get("label") else "The label"
     asks = _answers(found, judged, words, label)
@@ -124,7 +128,7 @@ def _supervised(found, judged, words, name, arguments):
     numbered = isinstance(asks, answers.Numbers)
     ratio = 1.0 if numbered else answers.imbalance(flat)
     balanced = ratio > answers.IMBALANCE
-    plan = kind.measure(found.x)
+    plan = kind.measure(found.x, None if judged is None else judged.x)
     form = {"kind": found.kind, "columns": found.names, "classes": None if numbered else list(asks.names)}
     given = Given(found, judged, asks, plan, balanced, form)
     model = _call(kind.model, sizes=plan, outputs=1 if numbered else len(asks.names))
@@ -300,10 +304,11 @@ def _repeats(given, kind):
     return said
 
 
-def _for_test(words):
-    """Arrays beside the training rows say nothing of the others."""
+def _for_test(words, found):
+    """The columns that were found in the training data; arrays beside its rows say nothing of others."""
     keep = {key: value for key in ("group", "time") if isinstance(value := getattr(words, key), str)}
-    return dataclasses.replace(words, **{"group": None, "time": None, **keep})
+    known = {key: found.names[key] for key in ("text", "label", "tokens", "tags") if key in found.names}
+    return dataclasses.replace(words, **{"group": None, "time": None, **keep, **known})
 
 
 def _name(data):

@@ -1,5 +1,6 @@
 """Answers of a winner for data of the same form, as the person wrote them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,9 @@ def _check_out(out):
         raise ValueError(f"Predictions are written as .csv. Received: {str(out)!r}")
     if not Path(out).resolve().parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(Path(out).parent)!r}: make it first.")
+    place = Path(out) if Path(out).exists() else Path(out).resolve().parent
+    if Path(out).is_dir() or not os.access(place, os.W_OK):
+        raise ValueError(f"{str(out)!r} cannot be written: it is a folder, or may not be changed.")
 
 
 def _of_labels(trained, form, data):
@@ -92,7 +96,7 @@ def _of_tags(trained, form, data):
     import pandas as pd
 
     found = _raw(data)
-    words = column(found, form["columns"]["tokens"], "tokens") if isinstance(found, pd.DataFrame) else found
+    words = column(found, _known(form, "tokens"), "tokens") if isinstance(found, pd.DataFrame) else found
     words = [as_list(row) for row in words]
     starts = trained.preprocessor.first_pieces(words)
     shares = _softmax(_ask(trained, KINDS["tags"].prepare(trained.preprocessor, words)))
@@ -151,19 +155,29 @@ def _inputs(trained, form, data):
     """Raw inputs, and columns that say which row is which."""
     import pandas as pd
 
-    kind, names = form["kind"], form["columns"]
+    kind = form["kind"]
     if kind == "image" and images.is_path(data):
         files = images.find_files(Path(data))
         return images.read_files(files, trained.backbone.image_shape), {"file": [str(file) for file in files]}
     found = _raw(data)
     if kind == "text":
-        texts = column(found, names["text"], "text").fillna("") if isinstance(found, pd.DataFrame) else found
+        texts = column(found, _known(form, "text"), "text").fillna("") if isinstance(found, pd.DataFrame) else found
         return [str(text) for text in texts], {}
     if kind == "image":
         return images.check_array(np.asarray(found)), {}
     if isinstance(found, pd.DataFrame):
-        return _check_series(trained, numbers.read(found, names["steps"])[:, :, None]), {}
+        return _check_series(trained, numbers.read(found, _known(form, "steps"))[:, :, None]), {}
     return _check_series(trained, numbers.check_array(np.asarray(found))), {}
+
+
+def _known(form, option):
+    """The names of the columns that a model was trained on."""
+    if option not in form["columns"]:
+        raise ValueError(
+            "The model was trained on arrays, so that no column is known by name: give it an array or a list. "
+            "Received: a table"
+        )
+    return form["columns"][option]
 
 
 def _raw(data):

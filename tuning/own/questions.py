@@ -1,26 +1,32 @@
 """What data asks: which kind of question, with which columns. Inferred where only one reading is possible."""
 
 import dataclasses
+import re
 
 import numpy as np
 
 from tuning.own import forecasts, images, numbers, reading
-from tuning.own.examples import Examples, as_list, column, list_names, plain, rows
+from tuning.own.examples import Examples, as_labels, as_list, column, list_names, plain, rows
 
 #: The most channels that the last axis of an image has.
 CHANNELS = 4
+#: What pandas calls a column without a name, as `to_csv()` writes the index.
+UNNAMED = re.compile(r"(Unnamed: \d+)?")
 
 
-def find(data, words, source="train"):
+def find(data, words, source="train", like=None):
     """The `Examples` that data holds.
 
     Args:
         data: what `reading.read` takes, or a folder of images.
         words: a `Words`.
         source: which argument the data came as: "train", "images" or "series".
+        like: the training data's `Examples`, if this is to judge by: columns are taken by the names that they have
+            there, whatever their order.
 
     Raises:
-        ValueError: if the data can be read in several ways, or in none; it says which option decides.
+        ValueError: if the data can be read in several ways, or in none (it says which option decides), or is not `like`
+            the other.
         FileNotFoundError: if there is no such file.
     """
     if words.pairs is not None:
@@ -28,6 +34,13 @@ def find(data, words, source="train"):
             "`pairs`, a source and a target text as in translation, are not searched yet: the zoo has no model that "
             "writes texts. Texts with classes are (`text` and `label`), and words with tags (`tokens` and `tags`)."
         )
+    found = _find(data, words, source, like)
+    if like is not None:
+        _check_like(found, like)
+    return found
+
+
+def _find(data, words, source, like):
     if source == "images" and images.is_path(data):
         return _of_images(images.read(data), words)
     found = reading.read(data)
@@ -35,7 +48,59 @@ def find(data, words, source="train"):
         return _from_arrays(*found, words, source)
     if source == "images":
         raise ValueError("`images` is a folder with a folder for each class, or arrays (x, y).")
-    return _from_table(found, words, source)
+    found, notes = _without_unnamed(found, words)
+    examples = _from_table(found, words, source, like)
+    return dataclasses.replace(examples, notes=(*notes, *examples.notes))
+
+
+def _without_unnamed(table, words):
+    """The table without columns that have no name, unless an option names them; and what is to be said of that."""
+    asked = [value for value in dataclasses.astuple(words) if isinstance(value, str)]
+    away = [name for name in table.columns if UNNAMED.fullmatch(str(name)) and name not in asked]
+    if not away:
+        return table, ()
+    many = len(away) > 1
+    note = f"{len(away)} column{'s' * many} without a name {'were' if many else 'was'} left out, as an index is."
+    return table.drop(columns=away), (note,)
+
+
+def _check_like(found, like):
+    """Raises if test data is none that a model of the training data could answer."""
+    if found.kind != like.kind:
+        raise ValueError(f"The test data is of another kind. Received: {found.kind} beside {like.kind}")
+    if like.kind == "forecast" and found.names["columns"] != like.names["columns"]:
+        raise ValueError(
+            f"The test data must have the columns of the training data, {list_names(like.names['columns'])}. "
+            f"Received: {list_names(found.names['columns'])}"
+        )
+    if like.kind == "series" and found.x.shape[1:] != like.x.shape[1:]:
+        raise ValueError(
+            f"The test data must be series of {like.x.shape[1]} steps of {like.x.shape[2]} numbers, as the training "
+            f"data is. Received: {found.x.shape[1]} steps of {found.x.shape[2]}"
+        )
+    if like.kind == "image" and found.x.shape[3] != like.x.shape[3]:
+        raise ValueError(
+            f"The test data must be images of {like.x.shape[3]} channels, as the training data is. "
+            f"Received: {found.x.shape[3]}"
+        )
+
+
+def _channels(table, used, known):
+    """The names of all columns but those that are used otherwise; those of the training data, if they are known.
+
+    Raises:
+        ValueError: if a table has other columns than are known.
+    """
+    names = [name for name in table.columns if name not in used]
+    if known is None:
+        return names
+    if set(names) != set(known):
+        raise ValueError(
+            f"The test data must have the columns of the training data. It lacks "
+            f"{list_names([name for name in known if name not in names])}, and has besides "
+            f"{list_names([name for name in names if name not in known])}."
+        )
+    return known
 
 
 def _of_images(found, words):
@@ -45,11 +110,11 @@ def _of_images(found, words):
     return Examples("image", x, y, _array(words.group, count, "group"), _array(words.time, count, "time"), {}, notes)
 
 
-def _from_table(table, words, source):
+def _from_table(table, words, source, like):
     split_by = {option: _key(table, getattr(words, option), option) for option in ("group", "time")}
     used = {option: getattr(words, option) for option in split_by if isinstance(getattr(words, option), str)}
     if source == "series":
-        return _series_table(table, words, split_by, used)
+        return _series_table(table, words, split_by, used, like)
     if words.horizon is not None:
         raise ValueError("`horizon` is for numbers over time: give the file as `series`.")
     if words.tokens is not None or words.tags is not None:
@@ -59,7 +124,7 @@ def _from_table(table, words, source):
     empty = int(values.isna().sum())
     notes = (f"{empty:,} rows have no {text!r}: an empty text.",) if empty else ()
     x = np.array([str(value) for value in values.fillna("")], dtype=object)
-    y = table[label].to_numpy(dtype=object)
+    y = as_labels(table[label])
     return Examples("text", x, y, **split_by, names={"text": text, "label": label, **used}, notes=notes)
 
 
@@ -90,6 +155,7 @@ def _text_and_label(table, words, used):
 
 
 def _tags_table(table, words, split_by, used):
+    _only(words, "words with tags", "tokens", "tags", "group", "time", "predict")
     if words.tokens is None or words.tags is None:
         raise ValueError(
             f"`tokens` and `tags` go together. Received: tokens={words.tokens!r}, tags={words.tags!r}. "
@@ -112,15 +178,18 @@ def _tagged(x, y, split_by, names):
     return Examples("tags", x, y, **split_by, names=names)
 
 
-def _series_table(table, words, split_by, used):
+def _series_table(table, words, split_by, used, like):
+    known = {} if like is None else like.names
     if words.horizon is not None:
-        return forecasts.of_table(table, words)
+        names = _channels(table, used.values(), known.get("columns"))
+        return forecasts.of_table(table, words, names, split_by, used)
     if words.label is None:
         raise ValueError("`series` is to be forecast (name `horizon`) or to be classified (name `label`).")
+    _only(words, "series with a label", "label", "group", "time", "predict")
     _check_label(table, words)
-    steps = [name for name in table.columns if name not in (words.label, *used.values())]
+    steps = _channels(table, (words.label, *used.values()), known.get("steps"))
     x = numbers.read(table, steps)[:, :, None]  # (N, T, 1)
-    y = table[words.label].to_numpy(dtype=object)
+    y = as_labels(table[words.label])
     return Examples("series", x, y, **split_by, names={"label": words.label, "steps": steps, **used})
 
 
@@ -138,7 +207,7 @@ def _from_arrays(x, y, words, source):
         return _tagged(x, [[*map(plain, tags)] for tags in y], split_by, {})
     if np.ndim(y) != 1:
         raise ValueError(f"Labels are of shape (N,), one for each row. Received: {np.shape(y)}")
-    return Examples(kind, x, np.array([plain(label) for label in y], dtype=object), **split_by)
+    return Examples(kind, x, as_labels(y), **split_by)
 
 
 def _kind_of(x, source):

@@ -34,7 +34,12 @@ def read(data):
     if isinstance(data, pd.DataFrame):
         if not len(data):
             raise ValueError("The table has no rows.")
-        return data.reset_index(drop=True)
+        data = data.reset_index(drop=True).set_axis([str(name) for name in data.columns], axis=1)
+        if not data.columns.is_unique:
+            raise ValueError(
+                f"Columns must have names of their own. Twice: {data.columns[data.columns.duplicated()][0]!r}"
+            )
+        return data
     x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
     if not hasattr(x, "__len__") or isinstance(x, (str, bytes)):
         raise ValueError(f"Data is a file, a frame, arrays (x, y) or a data set. Received: {type(x).__name__}")
@@ -84,6 +89,12 @@ def _read_separated(path):
         _check_separator(path, separator, table.columns[0])
     if not len(table):
         raise ValueError(f"{path.name} has names of columns ({', '.join(table.columns)}) and no rows.")
+    if not isinstance(table.index, pd.RangeIndex):
+        # pandas takes the first cells for an index then.
+        raise ValueError(
+            f"In {path.name} rows have more cells than the header has names ({', '.join(table.columns)}): quote texts "
+            f"that contain {LIKELY[separator]}."
+        )
     return table
 
 

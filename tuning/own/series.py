@@ -15,15 +15,15 @@ RATES, DROPOUTS = (1e-3, 3e-3, 1e-2), (0.1,)
 __all__ = ["keys"]
 
 
-def measure(x):
-    """Channels, steps, how many of them make a token, and whether any number is missing."""
+def measure(x, test=None):
+    """Channels, steps, how many of them make a token, and whether any number is missing, of the test data too."""
     steps, channels = x.shape[1:]
     patch = -(-steps // TOKENS)
     return {
         "channels": int(channels),
         "sequence_length": int(steps - steps % patch),
         "patch_size": int(patch),
-        "marks_missing": bool(np.isnan(x).any()),
+        "marks_missing": bool(np.isnan(x).any() or (test is not None and np.isnan(test).any())),
     }
 
 

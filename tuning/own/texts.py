@@ -13,7 +13,7 @@ CONTROLS = ("identity", "pooling")
 RATES, DROPOUTS = (5e-4, 1.5e-3, 5e-3), (0.3, 0.1)
 
 
-def measure(x):
+def measure(x, test=None):
     """How many pieces a vocabulary has at most, and how many of a text are read: numbers, nothing that is learnt."""
     counts = [len(words.WORD.findall(text.lower())) for text in x]
     # Rare words take several pieces; two more are the start and the end.

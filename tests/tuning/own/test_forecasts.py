@@ -94,3 +94,43 @@ def test_missing_numbers_have_no_weight_and_are_marked():
 def test_what_cannot_be_forecast_is_refused(series, options, message):
     with pytest.raises(ValueError, match=message):
         quiet(series, **options)
+
+
+def test_columns_of_the_test_data_are_taken_by_name():
+    table, later = steps(), steps(31)[["v", "hour", "u"]]
+    task = quiet(table, test=later, horizon=3, time="hour")
+    assert rows_of(task.data(0).test, task.data(0).preprocessor) == set(range(31))
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        (steps(31)[["u"]].assign(w=5), "lacks 'v', and has besides 'w'"),
+        (np.zeros((31, 2)), "columns of the training data, 'u', 'v'. Received: '0', '1'"),
+    ],
+)
+def test_test_data_of_other_columns_is_refused(test, message):
+    with pytest.raises(ValueError, match=message):
+        quiet(steps().drop(columns="hour"), test=test, horizon=3)
+
+
+def test_time_and_group_may_be_arrays_beside_a_frame():
+    table = steps(330)
+    known = quiet(table.assign(shop=np.repeat(list("abcdefghijk"), 30)), horizon=2, time="hour", group="shop")
+    shops, hours = [shop for shop in "abcdefghijk" for _ in range(30)], table.pop("hour").tolist()
+    assert quiet(table, horizon=2, time=hours, group=shops).data(0).checksum() == known.data(0).checksum()
+
+
+def test_missing_numbers_of_the_test_data_alone_are_marked():
+    test = np.random.default_rng(0).normal(size=(43, 2))
+    test[5, 1] = np.nan
+    task = quiet(np.random.default_rng(1).normal(size=(331, 2)), test=test, horizon=3)
+    model = task.model("gru", 8, 0.0)
+    assert np.isfinite(model.predict_on_batch(task.data(0).test.x)).all() and model.backbone.marks_missing
+
+
+def test_an_index_that_was_written_besides_is_left_out_and_that_is_said(tmp_path):
+    steps().to_csv(tmp_path / "a.csv")
+    task = quiet(tmp_path / "a.csv", horizon=3, time="hour")
+    assert "1 column without a name was left out" in task.description
+    assert task.data(0).checksum() == quiet(steps(), horizon=3, time="hour").data(0).checksum()

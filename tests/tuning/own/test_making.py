@@ -1,5 +1,7 @@
 """From data to a task: what is inferred, what is said, what is refused, all before any training."""
 
+import datetime
+import decimal
 import pickle
 import re
 
@@ -238,3 +240,90 @@ def test_a_class_that_no_training_row_has_is_refused():
     labels = ["late" if number > 35 else "early" if number % 2 else "both" for number in range(40)]
     with pytest.raises(ValueError, match="No row to train on is of the class 'late'"):
         quiet((texts, labels), time=np.arange(40))
+
+
+def test_columns_of_the_test_data_are_taken_by_name():
+    x = np.random.default_rng(0).normal(size=(47, 3))
+    table = pd.DataFrame({**dict(zip("uvw", x.T)), "y": ["a", "b"] * 23 + ["a"]})
+    task = quiet(series=table, test=table[["w", "y", "v", "u"]][:29], label="y")
+    known = quiet(series=table, test=table[:29], label="y")
+    assert task.data(0).checksum() == known.data(0).checksum()
+
+
+def test_a_text_that_was_inferred_is_looked_for_in_the_test_data():
+    texts, labels = reviews()
+    table = pd.DataFrame({"said": texts, "stars": labels})
+    with pytest.raises(ValueError, match="Unknown column for `text` 'said'"):
+        quiet(table, table.rename(columns={"said": "sad"}), label="stars")
+
+
+@pytest.mark.parametrize(
+    ("source", "train", "test", "message"),
+    [
+        ("series", (31, 13, 3), (5, 13, 2), "13 steps of 3 numbers, as the training data is. Received: 13 steps of 2"),
+        ("series", (31, 13, 3), (5, 11, 3), "13 steps of 3 numbers, as the training data is. Received: 11 steps of 3"),
+        ("images", (31, 16, 16, 3), (5, 16, 16), "images of 3 channels, as the training data is. Received: 1"),
+    ],
+)
+def test_test_arrays_of_another_shape_are_refused(source, train, test, message):
+    given = {source: (np.ones(train), np.arange(31) % 2)}
+    with pytest.raises(ValueError, match=message):
+        quiet(**given, test=(np.ones(test), np.arange(5) % 2))
+
+
+def test_an_index_that_was_written_besides_is_left_out_and_that_is_said(tmp_path):
+    x = np.random.default_rng(0).normal(size=(47, 3))
+    table = pd.DataFrame({**dict(zip("uvw", x.T)), "y": ["a", "b"] * 23 + ["a"]})
+    table.to_csv(tmp_path / "a.csv")
+    task = quiet(series=tmp_path / "a.csv", label="y")
+    assert "series of 3 steps" in task.description and "1 column without a name was left out" in task.description
+
+
+def test_missing_numbers_of_the_test_data_alone_are_marked():
+    numbers, test = np.random.default_rng(0), np.ones((5, 13, 3))
+    test[2, 3, 1] = np.nan
+    task = quiet(series=(numbers.normal(size=(53, 13, 3)), np.arange(53) % 3), test=(test, np.arange(5) % 3))
+    model = task.model("gru", 8, 0.0)
+    assert np.isfinite(model.predict_on_batch(task.data(0).test.x)).all() and model.backbone.marks_missing
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tokens": "review", "tags": "stars", "label": "stars"}, "`label` .* for words with tags"),
+        ({"tokens": "review", "tags": "stars", "text": "review"}, "`text` .* for words with tags"),
+        ({"label": "stars", "text": "review"}, "`text` .* for series with a label"),
+        ({"label": "stars", "tags": "review"}, "`tags` .* for series with a label"),
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(tmp_path, given, message):
+    path = review_file(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match=message):
+        quiet(**{"train" if "tokens" in given else "series": path}, **given)
+
+
+@pytest.mark.parametrize("count", [6, 9])
+def test_too_few_rows_are_said(count):
+    with pytest.raises(ValueError, match=f"Too few rows: {count}. One of 10 is to judge by"):
+        quiet(([f"film {number}" for number in range(count)], ["a", "b", "a"] * (count // 3)))
+
+
+def test_whole_numbers_may_be_names_of_columns():
+    x = np.random.default_rng(0).normal(size=(47, 3))
+    task = quiet(series=pd.DataFrame({**dict(enumerate(x.T)), 3: np.arange(47) % 2}), label=3)
+    assert "series of 3 steps of 1 number" in task.description and "of `3`" in task.description
+
+
+@pytest.mark.parametrize("labels", [["a", None, "b"], pd.array([3, None, 5], "Int64"), pd.array(["a", None, "b"])])
+def test_missing_labels_of_any_mark_are_named(labels):
+    table = pd.DataFrame({"said": ["x", "y", "z"] * 7, "stars": pd.Series(labels).repeat(7).array})
+    with pytest.raises(ValueError, match=r"`stars` is missing in rows 8, 9, 10"):
+        quiet(table, label="stars")
+
+
+def test_labels_that_are_dates_are_refused_and_decimals_are_numbers():
+    table = pd.DataFrame({"said": [f"film {number}" for number in range(31)]})
+    with pytest.raises(ValueError, match=r"must hold texts or numbers, and holds datetime.date\(2024, 1, 2\)"):
+        quiet(table.assign(day=[datetime.date(2024, 1, 2)] * 31), label="day", text="said")
+    prices = [decimal.Decimal(number) / 7 for number in range(31)]
+    assert quiet(table.assign(price=prices), label="price", text="said").measure == "explained"

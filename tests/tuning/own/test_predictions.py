@@ -125,3 +125,28 @@ def test_a_task_s_name_or_data_is_given(tmp_path, arguments, message):
     found = run("tune", *arguments, "--out", tmp_path / "out")
     assert found.exit_code == 2 and message in found.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_arrays_takes_no_table(tmp_path):
+    preset(tmp_path / "model", train=reviews())
+    with pytest.raises(ValueError, match="trained on arrays, so that no column is known by name"):
+        tuning.predict(tmp_path / "model", review_file(tmp_path / "a.csv"))
+
+
+def test_a_damaged_image_and_a_place_that_cannot_be_written_are_named(tmp_path):
+    folder = pictures(tmp_path / "pets")
+    preset(tmp_path / "model", images=folder)
+    damaged = tmp_path / "pets" / "dog" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:99])
+    found = run("predict", tmp_path / "model", folder)
+    assert found.exit_code == 2 and f"{damaged} cannot be read as an image" in found.output
+    (tmp_path / "a.csv").mkdir()
+    found = run("predict", tmp_path / "model", folder, "--out", tmp_path / "a.csv")
+    assert found.exit_code == 2 and "cannot be written: it is a folder" in found.output
+
+
+def test_what_the_disk_refuses_is_said_with_the_file_s_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "predict", lambda *_: (tmp_path / "a.csv").write_text("a"))
+    (tmp_path / "a.csv").mkdir()
+    found = run("predict", tmp_path, "a.csv")
+    assert found.exit_code == 2 and f"Error: {tmp_path / 'a.csv'}: Is a directory" in found.output

@@ -82,6 +82,8 @@ def test_a_py_dataset_is_read():
         ("a.csv", "review\tstars\ngood\t1\n", "are its columns between tabs"),
         ("a.csv", "review,stars\né,1\n".encode("latin-1"), "a.csv is not UTF-8 text .* at byte 13"),
         ("a.csv", "a,b\n1,2\n1,2,3\n", "cannot be read as columns between commas"),
+        ("a.csv", "text,label\ngood, yes,5\nbad, no,3\n", "more cells than the header has names .text, label.: quote"),
+        ("a.csv", "text,label\ngood, yes,5\nbad,3\n", "more cells than the header has names"),
         ("a.jsonl", "{", "one JSON object a line"),
         ("a.npz", "no zip", "cannot be read as .npz"),
         ("a.npz", b"PK\x03\x04 cut", "cannot be read as .npz"),
