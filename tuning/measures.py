@@ -109,6 +109,12 @@ def score(name, split, outputs):
     return found
 
 
+def step(split):
+    """About the smallest difference that two scores of a split can have: one of the answers that count."""
+    counted = split.y.size if split.weight is None else np.count_nonzero(_spread(split.weight, split.y.shape))
+    return 1 / max(1, counted)
+
+
 def _spread(weight, shape):
     """The weight of a time step counts for all the numbers that stand there."""
     return np.broadcast_to(weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim)), shape)

@@ -52,6 +52,13 @@ def test_classes_answered_at_padding_alone_are_no_classes():
     assert measures.score("balanced_accuracy", weighed, logits) == 1
 
 
+def test_a_step_is_one_answer_that_counts():
+    assert measures.step(Split(None, LABELS)) == 1 / 5
+    assert measures.step(Split(None, LABELS, np.array([1.0, 0, 2, 1, 0]))) == 1 / 3
+    # Both numbers of each row that counts.
+    assert measures.step(Split(None, np.zeros((5, 2)), np.array([1.0, 0, 2, 1, 0]))) == 1 / 6
+
+
 def test_where_nothing_counts_there_is_no_score():
     with pytest.raises(ArithmeticError, match="none of their answers counts"):
         measures.score("macro_f1", Split(None, LABELS, np.zeros(5)), LOGITS)
