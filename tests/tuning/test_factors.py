@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import types
 
 import keras
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from tests.tuning.standins import BLOBS, DIGITS
 from tuning import factors, tasks
-from tuning.factors import CannotMeasure, Clock, answers, attempt, fit, interpretability, memory
+from tuning.factors import CannotMeasure, Clock, answers, attempt, fit, interpretability, memory, resources
 from tuning.journal import Run
 from tuning.task import Data, Split
 
@@ -73,6 +74,17 @@ def test_when_time_is_over_nothing_more_is_begun():
     missing = {}
     attempt({("a",): lambda: pytest.fail("it was begun")}, Clock(0.0), missing)
     assert missing == {"a": "it was left out after 0 s"}
+
+
+def test_jax_is_not_asked_for_devices_that_it_has_not(monkeypatch):
+    jax = pytest.importorskip("jax")
+    chip, processor = (types.SimpleNamespace(platform=name) for name in ("gpu", "cpu"))
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(jax, "devices", lambda *kind: [processor] if not kind else pytest.fail(f"asked for {kind}"))
+    assert resources.accelerators() == []
+    assert resources.device() == resources._processor()
+    monkeypatch.setattr(jax, "devices", lambda: [chip, processor])
+    assert resources.accelerators() == [str(chip)]
 
 
 def test_a_model_without_positions_has_no_maps_and_the_rest_is_measured():
