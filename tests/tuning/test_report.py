@@ -210,6 +210,19 @@ def test_the_command_that_is_shown_is_read_as_the_same_mixers():
     assert families.parse(parts[parts.index("--mixers") + 1]) == whole().search["mixers"]
 
 
+def test_the_command_names_the_proposer_if_it_is_not_the_usual_one():
+    search = whole().search
+    assert "--proposer" not in words.command(search) + words.command({**search, "proposer": "random"})
+    assert "--proposer bayesian" in words.command({**search, "proposer": "bayesian"})
+
+
+def test_data_that_python_gave_has_no_command_but_a_checksum():
+    search = {**whole(task="films").search, "arguments": [], "data": "0a1b"}
+    assert words.command(search) == "tuning.compare from Python, on data with the SHA-256 0a1b"
+    named = words.command({**search, "arguments": ["--train", "films.csv"]})
+    assert named.startswith("keras-attn tune --train films.csv --out DIR")
+
+
 def test_results_of_something_else_are_refused(tmp_path):
     (tmp_path / "results.json").write_text('{"verdict": 1}')
     with pytest.raises(SearchFolderError, match="does not hold the results of a search"):
