@@ -128,6 +128,28 @@ def test_what_is_asked_is_the_last_answer_that_counts():
     assert answers.last_counted(split, np.ones((3, 5), bool), 5).tolist() == [1, 4, 3]
 
 
+def test_a_forecast_s_steps_are_no_positions_though_they_are_as_many():
+    import zoo
+
+    model = zoo.MixerForecaster(zoo.MixerSeriesBackbone(2, hidden_dim=8, num_layers=1, mixer="multi_head"), horizon=7)
+    numbers = np.random.default_rng(0)
+    x, y = (numbers.normal(size=(5, 7, 2)).astype("float32") for _ in range(2))
+    # The last step that counts is the fourth ahead, and it is read at the last position like all.
+    split = Split(x, y, np.repeat([[1.0, 1, 1, 1, 0, 0, 0]], 5, axis=0))
+    task = dataclasses.replace(BLOBS, measure="explained")
+    subject = answers.subject(task, model, split)
+    assert (subject.row.tolist(), subject.asked.tolist()) == ([3] * 5, [6] * 5)
+    outputs = keras.ops.convert_to_numpy(model(x))
+    np.testing.assert_allclose(subject.said, outputs[:, 3].mean(axis=-1), rtol=1e-4)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(subject.number(model(x))), subject.said, rtol=1e-4)
+    flow = numbers.uniform(size=(5, 7, 7))
+    np.testing.assert_array_equal(interpretability._looked_at(flow, subject), flow[:, 6])
+    found = fit.parts(task, Data(split, split, split), model, RUN, Clock(100.0))
+    for part in found.values():
+        with pytest.raises(CannotMeasure, match="steps ahead"):
+            part()
+
+
 def test_scores_by_length_are_of_as_many_examples_each():
     split = tokens(41, 7)
     right = np.eye(2)[split.y]
