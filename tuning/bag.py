@@ -32,17 +32,39 @@ def linear(task, train, judged, classes):
     """
     from sklearn.linear_model import Ridge
 
-    each = len(_shape(task, judged, classes)) == 3
-    answers = judged.y.shape[1] if each else 1
+    several = len(_shape(task, judged, classes)) == 3
+    # A forecast's steps ahead stand at no positions: they are answered together, from all there is.
+    each = several and judged.y.shape[1] == _positions(judged)
+    answers = judged.y.shape[1] if several else 1
     train = train.take(slice(max(1, ANSWERS // answers)))
     room = ROOM // (answers * max(len(train), len(judged)) * (2 if each else 1))
-    columns = max(1, min(room, 1 + max(int(probes.main(split.x).max()) for split in (train, judged))))
+    columns = max(1, min(room, 1 + max(_highest(split) for split in (train, judged))))
     target, weight = _targets(task, train, classes)
+    if several and not each:
+        target, weight = _together(target, weight, len(train))
     seen, asked = (_features(split, task.causal, each, columns) for split in (train, judged))
     keep = slice(None) if weight is None else weight > 0
     model = Ridge(alpha=1.0, solver="cholesky")
     model.fit(seen[keep], target[keep], sample_weight=None if weight is None else weight[keep])
     return measures.score(task.measure, judged, model.predict(asked).reshape(_shape(task, judged, classes)))
+
+
+def _highest(split):
+    """The highest token; 0 where there are none."""
+    x = probes.main(split.x)
+    return int(x.max()) if np.issubdtype(x.dtype, np.integer) else 0
+
+
+def _positions(split):
+    """How many positions an example has that answers can stand at."""
+    x = probes.main(split.x)
+    return int(np.prod(x.shape[1:] if np.issubdtype(x.dtype, np.integer) else x.shape[1:-1]))
+
+
+def _together(target, weight, count):
+    """All answers of an example as one, `(N, answers C)`, which counts what they do on average."""
+    weight = None if weight is None else weight.reshape(count, -1).mean(axis=1)
+    return target.reshape(count, -1), weight
 
 
 def _shape(task, split, classes):
@@ -84,7 +106,8 @@ def _of_tokens(x, there, causal, each, count):
 
 def _of_numbers(x, there, causal, each):
     there = there[..., None].astype("float32")
-    x = np.where(there > 0, x, 0).astype("float32")
+    # What is missing in a series is NaN.
+    x = np.nan_to_num(np.where(there > 0, x, 0).astype("float32"))
     if each and causal:
         rest = np.cumsum(x, axis=1) / np.maximum(np.cumsum(there, axis=1), 1)
         return np.concatenate([x, rest], axis=-1).reshape(-1, 2 * x.shape[-1])

@@ -157,6 +157,7 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors)
         found = session.apart() if apart else session.here()
     if apart and "chief" not in os.environ["KERASTUNER_TUNER_ID"]:
         return _await_chief(out)
+    found = tuple(dataclasses.replace(family, step=measures.step(data.test)) for family in found)
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
     found = measured.of_all(task, data, journal, found) if factors else found

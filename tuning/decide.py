@@ -10,6 +10,8 @@ CONFIDENCE = 0.95
 #: fewer there are too few different draws, and the interval would be too short.
 BOOTSTRAP_FROM = 10
 DRAWS = 9_999
+#: A spread that comes of floating point alone.
+NOTHING = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Candidate:
         test: test scores, one a seed, the seeds in the same order for all candidates.
         parameters: how many parameters it has.
         cost: seconds for an example.
+        step: the smallest difference that two test scores can have: one of the test split's answers. Older results do
+            not say: then one of a thousand.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Candidate:
     test: tuple
     parameters: int
     cost: float
+    step: float = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Comparison:
         p: how often means as far from zero as this come of no difference; None with one seed.
         adjusted: the same, corrected for all that was compared (Holm); None if nothing was corrected.
         among: how many comparisons it was corrected for.
+        floor: the spread that was taken because the differences' own is smaller than `least_spread`; None if it is not.
     """
 
     first: str
@@ -62,6 +68,7 @@ class Comparison:
     p: float | None = None
     adjusted: float | None = None
     among: int = 1
+    floor: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +130,9 @@ def best_of(candidates, kind):
 def compare(first, second, margin):
     """The `Comparison` of two candidates."""
     differences = tuple(a - b for a, b in zip(first.test, second.test, strict=True))
-    low, high = interval(differences)
+    floor = least_spread(max(first.step, second.step))
+    low, high = interval(differences, floor=floor)
+    floored = low is not None and spread(differences) < floor
     found = Comparison(
         first.name,
         second.name,
@@ -132,8 +141,9 @@ def compare(first, second, margin):
         low,
         high,
         outcome="",
-        method=None if low is None else method(len(differences)),
-        p=chance(differences),
+        method=None if low is None else "t" if floored else method(len(differences)),
+        p=chance(differences, floor),
+        floor=floor if floored else None,
     )
     return dataclasses.replace(found, outcome=_outcome(found, margin))
 
@@ -162,13 +172,27 @@ def method(count):
     return "bootstrap" if count >= BOOTSTRAP_FROM else "t"
 
 
-def interval(values, by=None):
+def least_spread(step):
+    """The spread that rounding alone gives to a difference of two scores.
+
+    Differences that are alike on all seeds are no certainty: they vary by less than the scores can show.
+
+    Args:
+        step: the smallest difference that two scores can have.
+    """
+    return step / math.sqrt(6)
+
+
+def interval(values, by=None, floor=0.0):
     """The 95 % interval of the mean of some values; `(None, None)` for one value, which says nothing of spread.
+
+    Nor do values that are all the same, unless there is a floor.
 
     Args:
         values: at least one number.
         by: "t", which takes the values for normally distributed; "bootstrap", which draws from them (SciPy's, bias
             corrected and accelerated, always the same draws); None for the one that fits their number: see `method`.
+        floor: the least spread, at least 0. Values that spread less are taken for normally distributed with this one.
 
     Example:
     >>> low, high = interval((1.0, 2.0, 3.0))
@@ -177,15 +201,17 @@ def interval(values, by=None):
     """
     if len(values) < 2:
         return None, None
-    if min(values) == max(values):
-        return values[0], values[0]
-    return {"t": _t_interval, "bootstrap": _bootstrap_interval}[by or method(len(values))](values)
+    if max(spread(values), floor) <= NOTHING:
+        return None, None
+    if spread(values) < floor or (by or method(len(values))) == "t":
+        return _t_interval(values, floor)
+    return _bootstrap_interval(values)
 
 
-def _t_interval(values):
+def _t_interval(values, floor):
     from scipy import stats
 
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * spread(values) / math.sqrt(len(values))
+    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * max(spread(values), floor) / math.sqrt(len(values))
     return _mean(values) - float(half), _mean(values) + float(half)
 
 
@@ -199,8 +225,8 @@ def _bootstrap_interval(values):
     return float(found.low), float(found.high)
 
 
-def chance(values):
-    """How often a mean as far from zero comes of no difference: p of two sides; None for one value.
+def chance(values, floor=0.0):
+    """How often a mean as far from zero comes of no difference: p of two sides; None where there is no `interval`.
 
     By the t-distribution where the interval is, else by turning the signs of the values around (SciPy's
     `permutation_test`, all turns of up to thirteen values, beyond that as many as draws).
@@ -209,14 +235,12 @@ def chance(values):
     >>> round(chance((1.0, 2.0, 3.0)), 4)
     0.0742
     """
-    if len(values) < 2:
+    if len(values) < 2 or max(spread(values), floor) <= NOTHING:
         return None
-    if min(values) == max(values):
-        return float(values[0] == 0)
     from scipy import stats
 
-    if method(len(values)) == "t":
-        t = _mean(values) / (spread(values) / math.sqrt(len(values)))
+    if spread(values) < floor or method(len(values)) == "t":
+        t = _mean(values) / (max(spread(values), floor) / math.sqrt(len(values)))
         return 2 * float(stats.t.sf(abs(t), len(values) - 1))
     import numpy as np
 
@@ -311,7 +335,10 @@ def _describe(comparison, margin):
 def _describe_interval(comparison):
     if comparison.low is None:
         return ""
-    return f", 95 % interval {comparison.low:+.3f} to {comparison.high:+.3f} ({comparison.method})"
+    said = f", 95 % interval {comparison.low:+.3f} to {comparison.high:+.3f} ({comparison.method}"
+    if comparison.floor is None:
+        return f"{said})"
+    return f"{said}; seeds differ by less than test scores can show: a spread of {comparison.floor:.2g} is taken)"
 
 
 def _describe_doubt(comparison, margin):

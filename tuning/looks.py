@@ -8,6 +8,8 @@ FOLDER, DESCRIPTION = "looks", "looks.json"
 EXAMPLES = 3
 #: How many examples the few are chosen from.
 AMONG = 64
+#: Of a forecast so many numbers are named.
+TARGETS = 5
 
 
 def save(task, data, journal, found, verdict):
@@ -78,17 +80,30 @@ def _explanation(data, model, split, subject, maps, number):
     real = subject.real[number]
     parts = {name: each[number][real] for name, each in maps.items()}
     kind, shown, grid = _shown(data, model, split, real, number)
-    return zoo.Explanation(kind, shown, _answer(split, subject, number), parts, {}, grid, f"Example {number + 1}")
+    return zoo.Explanation(kind, shown, _answer(data, split, subject, number), parts, {}, grid, f"Example {number + 1}")
 
 
-def _answer(split, subject, number):
-    asked = None if subject.asked is None else int(subject.asked[number])
-    right = split.y[number] if asked is None or split.y.ndim < 2 else split.y[number, asked]
-    said = subject.said[number]
-    where = "" if asked is None else f" at position {asked}"
-    if np.ndim(right):
+def _answer(data, split, subject, number):
+    """What was answered and what is right, in the words and units that the data came in."""
+    row = None if subject.row is None else int(subject.row[number])
+    right = split.y[number] if row is None or split.y.ndim < 2 else split.y[number, row]
+    said, form = subject.said[number], data.form or {}
+    if form.get("kind") == "forecast":
+        names, numbers = (
+            form["columns"]["targets"],
+            data.preprocessor.restore(np.stack([subject.outputs[number], right])),
+        )
+        each = [f"{name} {one:.4g}, right is {other:.4g}" for name, one, other in zip(names, *numbers, strict=True)]
+        more = "; and more" * (len(each) > TARGETS)
+        return f"Forecast {row + 1} step{'s' * (row > 0)} ahead: {'; '.join(each[:TARGETS])}{more}."
+    where = "" if row is None else f" at position {row}"
+    if form.get("classes"):
+        return f"Answered{where}: {form['classes'][int(said)]}; right is {form['classes'][int(right)]}."
+    if "deviation" in form:
+        said, right = (numbers * form["deviation"] + form["mean"] for numbers in (said, right))
+    if np.size(right) > 1:
         return f"Answered{where}: {said:.3g}, the mean of {np.size(right)} numbers; right is {np.mean(right):.3g}."
-    return f"Answered{where}: {said:.4g}; right is {right:.4g}."
+    return f"Answered{where}: {said:.4g}; right is {np.mean(right):.4g}."
 
 
 def _shown(data, model, split, real, number):
@@ -101,4 +116,8 @@ def _shown(data, model, split, real, number):
     if x.ndim == 4:
         patch = model.backbone.patch_size
         return "image", x[number], (x.shape[1] // patch, x.shape[2] // patch)
-    return "series", x[number][real], None
+    shown = x[number][real]
+    if data.form is not None and hasattr(data.preprocessor, "deviation"):
+        # Own series were standardised.
+        shown = shown * np.array(data.preprocessor.deviation) + np.array(data.preprocessor.mean)
+    return "series", shown, None

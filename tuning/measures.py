@@ -87,7 +87,7 @@ def score(name, split, outputs):
         A float.
 
     Raises:
-        ArithmeticError: if it is not a finite number.
+        ArithmeticError: if it is not a finite number, or if nothing counts.
 
     Example:
     >>> from tuning import Split
@@ -97,10 +97,22 @@ def score(name, split, outputs):
     measure = get(name)
     weight = None if split.weight is None else _spread(split.weight, split.y.shape).reshape(-1)
     outputs = outputs.reshape(-1, outputs.shape[-1]) if measure.predicts == "labels" else outputs.reshape(-1)
-    found = float(measure.score(split.y.reshape(-1), outputs, weight))
+    y = split.y.reshape(-1)
+    if weight is not None:
+        # Scikit-learn takes the classes from all rows: what is answered at padding must not be among them.
+        y, outputs, weight = y[weight != 0], outputs[weight != 0], weight[weight != 0]
+    if not len(y):
+        raise ArithmeticError(f"There is no score {name} on {len(split)} examples: none of their answers counts.")
+    found = float(measure.score(y, outputs, weight))
     if not math.isfinite(found):
         raise ArithmeticError(f"The score {name} is {found} on {len(split)} examples: they may hold one class only.")
     return found
+
+
+def step(split):
+    """About the smallest difference that two scores of a split can have: one of the answers that count."""
+    counted = split.y.size if split.weight is None else np.count_nonzero(_spread(split.weight, split.y.shape))
+    return 1 / max(1, counted)
 
 
 def _spread(weight, shape):

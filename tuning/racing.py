@@ -22,7 +22,7 @@ import dataclasses
 import functools
 import math
 
-from tuning.decide import CONFIDENCE, spread
+from tuning.decide import CONFIDENCE, least_spread, spread
 
 #: What `Race.next` answers when the race is over, and when others must end first.
 OVER, WAIT = "over", "wait"
@@ -284,7 +284,7 @@ class Race:
     @property
     def _least_noise(self):
         """The spread that rounding alone gives to a difference of two scores."""
-        return self.rules.step / math.sqrt(6)
+        return least_spread(self.rules.step)
 
     def _hope(self, family):
         """What a family's champion could be worth: less is known of one that was seen less often."""

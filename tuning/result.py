@@ -20,6 +20,7 @@ class FamilyResult:
         retrainings: its best trial on fresh seeds; empty if it did not come so far.
         factors: what was measured of the best of them, a `tuning.factors.Factors`; None if nothing was.
         fate: why it was not retrained, in words; empty if it was.
+        step: the smallest difference that two test scores can have; None in older results.
     """
 
     name: str
@@ -28,6 +29,7 @@ class FamilyResult:
     retrainings: tuple
     factors: Factors | None = None
     fate: str = ""
+    step: float | None = None
 
     @property
     def finished(self):
@@ -93,7 +95,8 @@ class FamilyResult:
         """What `tuning.decide` wants to know."""
         valid = tuple(run.valid for run in self.retrainings)
         cost = min(self.latency.values(), default=0.0)
-        return decide.Candidate(self.name, self.kind, valid, self.test, self.parameters, cost)
+        step = {} if self.step is None else {"step": self.step}
+        return decide.Candidate(self.name, self.kind, valid, self.test, self.parameters, cost, **step)
 
 
 @dataclasses.dataclass(frozen=True)

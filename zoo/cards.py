@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from pathlib import Path
 
 #: What a card says, in this order, with the words that introduce it.
@@ -37,18 +38,24 @@ def write(card, directory):
 
 def as_markdown(card):
     """A card for reading: its known fields in order, then any others; its `form` is for programs."""
-    order = [name for name in FIELDS if name in card]
+    order = [name for name in FIELDS if name in card and name != "command"]
     order += [name for name in card if name not in FIELDS and name not in ("name", "summary", "form")]
-    # They may hold names from anybody's data.
-    name, summary = (html.escape(card.get(key, ""), quote=False) for key in ("name", "summary"))
-    lines = [f"# {name or 'A preset'}", "", summary, ""]
-    lines += [f"- **{FIELDS.get(name, name)}**: {_as_text(card[name])}" for name in order]
+    lines = [f"# {_escape(card.get('name') or 'A preset')}", "", _escape(card.get("summary", "")), ""]
+    lines += [f"- **{_escape(FIELDS.get(name, name))}**: {_as_text(card[name])}" for name in order]
+    if "command" in card:
+        # In a block of code everything is plain text, as long as it is one line.
+        lines += ["", f"{FIELDS['command']}:", "", f"    {' '.join(str(card['command']).split())}"]
     return "\n".join(lines) + "\n"
 
 
 def _as_text(value):
     if isinstance(value, dict):
-        return f"`{json.dumps(value)}`"
+        return _escape(json.dumps(value, ensure_ascii=False))
     if isinstance(value, (list, tuple)):
         return ", ".join(_as_text(part) for part in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else _escape(value)
+
+
+def _escape(text):
+    """Text that Markdown and the HTML in it leave alone, on one line: it may hold names from anybody's data."""
+    return re.sub(r"([\\`*_~\[\]|#!])", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))

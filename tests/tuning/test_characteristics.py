@@ -192,6 +192,23 @@ def test_at_each_position_a_causal_bag_sees_what_came_before_only():
     assert bag.linear(dataclasses.replace(SHIFTED, causal=True), own, own, 2) > 0.85
 
 
+def test_steps_ahead_are_drawn_from_all_there_is_and_what_is_missing_is_nothing():
+    numbers = np.random.default_rng(0).normal(size=(113, 5, 3)).astype("float32")
+    mean = numbers.mean(axis=1)[:, :2]
+    # The two steps ahead differ: one is the mean of what was seen, the other its opposite.
+    split = Split(numbers, np.stack([mean, -mean], axis=1), np.repeat([[1.0, 0.5]], 113, axis=0))
+    assert bag.linear(tokens_task("explained"), split, split, 2) > 0.9
+    gap = numbers.copy()
+    gap[::7, 2, 1] = np.nan
+    assert bag.linear(tokens_task("explained"), Split(gap, split.y), Split(gap, split.y), 2) > 0.7
+
+
+def test_labels_at_places_of_their_own_are_drawn_from_all_there_is():
+    tokens, has = present(613)
+    split = Split(tokens, np.stack([has, 1 - has, has], axis=1))
+    assert bag.linear(tokens_task(), split, split, 2) > 0.97
+
+
 def test_weights_decide_which_labels_are_the_most_frequent():
     split = Split(np.zeros((5, 1), "int32"), np.array([0, 0, 0, 1, 1]), np.array([0.1, 0.1, 0.1, 1.0, 1.0]))
     assert bag.constant(tokens_task(), split, split, 2) == pytest.approx(2.0 / 2.3)

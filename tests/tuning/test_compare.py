@@ -52,6 +52,10 @@ def test_time_and_latency_stand_beside_the_scores(found):
         assert set(family.latency) == {"1", "64"}
 
 
+def test_each_family_knows_how_fine_its_test_scores_are(found):
+    assert {family.as_candidate().step for family in found.families} == {1 / len(DIGITS.data(0).test)}
+
+
 def test_the_best_of_each_kind_loads_and_scores_as_reported(found, out):
     assert set(found.models) == {"implicit", "explicit"}
     test = DIGITS.data(0).test

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -103,7 +104,6 @@ def test_chances_are_scipy_s():
     # All of one sign: of the 2^11 turns of signs two are as far from zero.
     assert decide.chance([0.1 + 0.01 * n for n in range(11)]) == pytest.approx(2 / 2**11)
     assert decide.chance((0.3,)) is None
-    assert (decide.chance((0.2, 0.2)), decide.chance((0.0, 0.0))) == (0.0, 1.0)
 
 
 def test_holm_s_correction_is_the_one_of_a_book():
@@ -153,10 +153,44 @@ def test_a_difference_on_one_seed_is_not_shown():
     assert "on 1 seed;" in verdict.reason
 
 
-def test_the_same_difference_on_every_seed_is_shown():
-    verdict = decide.decide([candidate("e", "explicit", 1.0, 1.0), candidate("i", "implicit", 0.5, 0.5)], margin=0.02)
-    assert verdict.answer == "explicit"
-    assert (verdict.comparisons[0].low, verdict.comparisons[0].high) == (0.5, 0.5)
+def of_step(step, *seeds):
+    """A pair that differs by 0.2 on each seed, up to floating point."""
+    rivals = (candidate("e", "explicit", *(score + 0.2 for score in seeds)), candidate("i", "implicit", *seeds))
+    return [dataclasses.replace(each, step=step) for each in rivals]
+
+
+def test_the_same_difference_on_every_seed_is_as_sure_as_the_scores_are_fine():
+    # The spread is that of two roundings, 1/500 / sqrt(6), and t(0.975, 1) = 12.706.
+    verdict = decide.decide(of_step(1 / 500, 0.5, 0.7), margin=0.02)
+    (found,) = verdict.comparisons
+    half = 12.706 / 500 / math.sqrt(6) / math.sqrt(2)
+    assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half), abs=1e-6)
+    assert (verdict.answer, found.method) == ("explicit", "t")
+    assert found.p == pytest.approx(2 * stats.t.sf(0.2 * math.sqrt(2) * 500 * math.sqrt(6), 1)) and found.p > 0
+    assert "seeds differ by less than test scores can show: a spread of 0.00082 is taken" in verdict.reason
+
+
+def test_the_same_difference_of_coarse_scores_is_not_shown():
+    verdict = decide.decide(of_step(1 / 5, 0.4, 0.6), margin=0.02)
+    assert verdict.answer == decide.NO_VERDICT
+    assert verdict.comparisons[0].low < 0 < verdict.comparisons[0].high
+
+
+def test_ten_differences_that_are_alike_are_not_drawn_from():
+    found = decide.compare(*of_step(1 / 500, *[0.5] * 11), margin=0.02)
+    assert (found.method, found.outcome) == ("t", "first")
+    assert found.low < 0.2 < found.high and 0 < found.p < 1e-9
+
+
+def test_without_a_floor_values_that_are_alike_say_nothing_of_chance():
+    for value in (0.2, 0.0):
+        assert (decide.interval((value, value)), decide.chance((value, value))) == ((None, None), None)
+
+
+def test_differences_that_vary_have_no_floor():
+    found = decide.compare(candidate("e", "explicit", 0.9, 0.8), candidate("i", "implicit", 0.5, 0.5), margin=0.02)
+    assert found.floor is None
+    assert (found.low, found.high) == decide.interval(found.differences)
 
 
 def test_equal_scores_are_no_difference():

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import types
 
 import keras
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from tests.tuning.standins import BLOBS, DIGITS
 from tuning import factors, tasks
-from tuning.factors import CannotMeasure, Clock, answers, attempt, fit, interpretability, memory
+from tuning.factors import CannotMeasure, Clock, answers, attempt, fit, interpretability, memory, resources
 from tuning.journal import Run
 from tuning.task import Data, Split
 
@@ -75,6 +76,17 @@ def test_when_time_is_over_nothing_more_is_begun():
     assert missing == {"a": "it was left out after 0 s"}
 
 
+def test_jax_is_not_asked_for_devices_that_it_has_not(monkeypatch):
+    jax = pytest.importorskip("jax")
+    chip, processor = (types.SimpleNamespace(platform=name) for name in ("gpu", "cpu"))
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(jax, "devices", lambda *kind: [processor] if not kind else pytest.fail(f"asked for {kind}"))
+    assert resources.accelerators() == []
+    assert resources.device() == resources._processor()
+    monkeypatch.setattr(jax, "devices", lambda: [chip, processor])
+    assert resources.accelerators() == [str(chip)]
+
+
 def test_a_model_without_positions_has_no_maps_and_the_rest_is_measured():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
     numbers = np.random.default_rng(0)
@@ -114,6 +126,28 @@ def test_the_number_that_is_explained_is_the_one_of_the_answer_that_is_asked():
 def test_what_is_asked_is_the_last_answer_that_counts():
     split = Split(None, np.zeros((3, 5)), np.array([[1, 1, 0, 0, 0], [0, 0, 0, 0, 2], [0, 1, 0, 1, 0]]))
     assert answers.last_counted(split, np.ones((3, 5), bool), 5).tolist() == [1, 4, 3]
+
+
+def test_a_forecast_s_steps_are_no_positions_though_they_are_as_many():
+    import zoo
+
+    model = zoo.MixerForecaster(zoo.MixerSeriesBackbone(2, hidden_dim=8, num_layers=1, mixer="multi_head"), horizon=7)
+    numbers = np.random.default_rng(0)
+    x, y = (numbers.normal(size=(5, 7, 2)).astype("float32") for _ in range(2))
+    # The last step that counts is the fourth ahead, and it is read at the last position like all.
+    split = Split(x, y, np.repeat([[1.0, 1, 1, 1, 0, 0, 0]], 5, axis=0))
+    task = dataclasses.replace(BLOBS, measure="explained")
+    subject = answers.subject(task, model, split)
+    assert (subject.row.tolist(), subject.asked.tolist()) == ([3] * 5, [6] * 5)
+    outputs = keras.ops.convert_to_numpy(model(x))
+    np.testing.assert_allclose(subject.said, outputs[:, 3].mean(axis=-1), rtol=1e-4)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(subject.number(model(x))), subject.said, rtol=1e-4)
+    flow = numbers.uniform(size=(5, 7, 7))
+    np.testing.assert_array_equal(interpretability._looked_at(flow, subject), flow[:, 6])
+    found = fit.parts(task, Data(split, split, split), model, RUN, Clock(100.0))
+    for part in found.values():
+        with pytest.raises(CannotMeasure, match="steps ahead"):
+            part()
 
 
 def test_scores_by_length_are_of_as_many_examples_each():

@@ -44,6 +44,26 @@ def test_what_weighs_nothing_does_not_count():
     assert measures.score("explained", steps, outputs) == 1
 
 
+def test_classes_answered_at_padding_alone_are_no_classes():
+    # The third class is answered and meant where nothing counts.
+    logits = np.eye(3)[[[0, 1, 2], [1, 0, 2]]]
+    weighed = Split(None, np.array([[0, 1, 0], [1, 0, 2]]), np.array([[1.0, 1, 0], [1, 1, 0]]))
+    assert measures.score("macro_f1", weighed, logits) == 1
+    assert measures.score("balanced_accuracy", weighed, logits) == 1
+
+
+def test_a_step_is_one_answer_that_counts():
+    assert measures.step(Split(None, LABELS)) == 1 / 5
+    assert measures.step(Split(None, LABELS, np.array([1.0, 0, 2, 1, 0]))) == 1 / 3
+    # Both numbers of each row that counts.
+    assert measures.step(Split(None, np.zeros((5, 2)), np.array([1.0, 0, 2, 1, 0]))) == 1 / 6
+
+
+def test_where_nothing_counts_there_is_no_score():
+    with pytest.raises(ArithmeticError, match="none of their answers counts"):
+        measures.score("macro_f1", Split(None, LABELS, np.zeros(5)), LOGITS)
+
+
 def test_one_class_alone_has_no_auroc():
     with pytest.warns(UserWarning), pytest.raises(ArithmeticError, match="one class only"):
         measures.score("auroc", Split(None, np.zeros(5, int)), LOGITS)

@@ -192,6 +192,15 @@ def test_a_verdict_against_what_is_published_is_said():
     assert words.agreement(whole(answer=None)) == ""
 
 
+def test_a_difference_that_is_alike_on_all_seeds_is_said_to_be_of_least_spread():
+    found = whole()
+    (row, *_) = words._against(found.families[0], found.finished[:2], 0.02)
+    # 0.4 on both seeds; each test score is one of a thousand, unless the result says better.
+    assert (row["method"], row["other"]) == ("t, least spread", "–")
+    assert row["interval"] == "+0.3963 to +0.4037"
+    assert dataclasses.replace(found.families[0], step=1 / 7).as_candidate().step == 1 / 7
+
+
 def test_the_command_that_is_shown_is_read_as_the_same_mixers():
     import shlex
 
@@ -199,6 +208,19 @@ def test_the_command_that_is_shown_is_read_as_the_same_mixers():
 
     parts = shlex.split(words.command(whole().search))
     assert families.parse(parts[parts.index("--mixers") + 1]) == whole().search["mixers"]
+
+
+def test_the_command_names_the_proposer_if_it_is_not_the_usual_one():
+    search = whole().search
+    assert "--proposer" not in words.command(search) + words.command({**search, "proposer": "random"})
+    assert "--proposer bayesian" in words.command({**search, "proposer": "bayesian"})
+
+
+def test_data_that_python_gave_has_no_command_but_a_checksum():
+    search = {**whole(task="films").search, "arguments": [], "data": "0a1b"}
+    assert words.command(search) == "tuning.compare from Python, on data with the SHA-256 0a1b"
+    named = words.command({**search, "arguments": ["--train", "films.csv"]})
+    assert named.startswith("keras-attn tune --train films.csv --out DIR")
 
 
 def test_results_of_something_else_are_refused(tmp_path):

@@ -171,7 +171,20 @@ def test_a_wrong_recipe_shows_near_ones(capsys):
 
 def test_a_card_says_for_reading_what_it_holds():
     text = cards.as_markdown({"name": "x", "licence": "none stated", "seeds": [1, 2], "more": {"a": 0.123456}})
-    assert text == '# x\n\n\n\n- **Licence**: none stated\n- **Seeds**: 1, 2\n- **more**: `{"a": 0.123456}`\n'
+    assert text == '# x\n\n\n\n- **Licence**: none stated\n- **Seeds**: 1, 2\n- **more**: {"a": 0.123456}\n'
+
+
+def test_what_people_s_data_is_called_stays_text_in_a_card():
+    nasty = "a|b `c` *d* _e_ <script>\n# [f](g) &"
+    said = r"a\|b \`c\` \*d\* \_e\_ &lt;script&gt; \# \[f\](g) &amp;"
+    card = {"name": nasty, "summary": nasty, "data": nasty, "recipe": {nasty: [nasty]}, nasty: [nasty]}
+    lines = cards.as_markdown({**card, "command": f"keras-attn tune --label {nasty!s}"}).splitlines()
+    assert lines[0] == f"# {said}" and lines[2] == said
+    assert lines[4] == f"- **Data**: {said}" and lines[6] == f"- **{said}**: {said}"
+    assert "<script>" not in lines[5] and "[f]" not in lines[5].replace(r"\[f\]", "")
+    # In a block of code nothing is read, and a new line would end it.
+    plain = " ".join(nasty.split())
+    assert lines[7:] == ["", "Command that reproduces it:", "", f"    keras-attn tune --label {plain}"]
 
 
 def test_data_that_is_not_there_says_what_to_set_and_where_it_comes_from(monkeypatch, tmp_path):

@@ -17,21 +17,26 @@ class Subject:
         x: the model's inputs.
         at: the layer where vectors of positions enter; None for the inputs themselves, or the only embedding.
         real: booleans `(B, S)`, False at padding.
-        asked: which position `(B,)` is asked, of models that answer at each; None of others.
+        asked: which position `(B,)` of the input the answer is read at; None where it is read at none of its own.
+        row: which of the outputs `(B,)` is explained, of models that have several: that of `asked`, but of forecasts a
+            step ahead, which is no position of the input; None of others.
         truth: booleans `(B, S)`, where the answer is known to lie; None if it is not known.
         number: a function of the model's outputs to that number, `(B,)`, which does not saturate.
         chance: the same as a share, so that rows can be compared.
         said: what the model answered `(B,)`, a class, or the number.
+        outputs: the model's, `(B, C)`, of the row that is explained.
     """
 
     x: object
     at: str | None
     real: np.ndarray
     asked: np.ndarray | None
+    row: np.ndarray | None
     truth: np.ndarray | None
     number: object
     chance: object
     said: np.ndarray
+    outputs: np.ndarray
 
 
 def subject(task, model, split):
@@ -44,28 +49,42 @@ def subject(task, model, split):
     at = entrance(model, split.x)
     real = padding(model, split.x, at)
     asked, truth = (None, None) if task.truth is None else task.truth(split)
+    row = asked
     if asked is None and outputs.ndim == 3:
-        asked = last_counted(split, real, outputs.shape[1])
-    chosen = outputs if asked is None else outputs[np.arange(len(outputs)), asked]
+        row = last_counted(split, real, outputs.shape[1])
+        asked = row if stand_at_positions(model, outputs.shape[1], real.shape[1]) else _read_at(model, real)
+    chosen = outputs if row is None else outputs[np.arange(len(outputs)), row]
     if outputs.ndim == 2:
-        asked = None
+        asked = row = None
     if measures.get(task.measure).predicts == "numbers":
-        mean = _of_asked(asked, outputs.shape, lambda y: ops.mean(y, axis=-1))
-        return Subject(split.x, at, real, asked, truth, mean, mean, chosen.mean(axis=-1))
+        mean = _of_row(row, outputs.shape, lambda y: ops.mean(y, axis=-1))
+        return Subject(split.x, at, real, asked, row, truth, mean, mean, chosen.mean(axis=-1), chosen)
     said = chosen.argmax(axis=-1)
     here = np.eye(outputs.shape[-1], dtype="float32")[said]  # (B, C)
-    number = _of_asked(asked, outputs.shape, lambda y: ops.sum(ops.multiply(y, here), axis=-1) - ops.mean(y, axis=-1))
-    chance = _of_asked(asked, outputs.shape, lambda y: ops.sum(ops.multiply(ops.softmax(y), here), axis=-1))
-    return Subject(split.x, at, real, asked, truth, number, chance, said)
+    number = _of_row(row, outputs.shape, lambda y: ops.sum(ops.multiply(y, here), axis=-1) - ops.mean(y, axis=-1))
+    chance = _of_row(row, outputs.shape, lambda y: ops.sum(ops.multiply(ops.softmax(y), here), axis=-1))
+    return Subject(split.x, at, real, asked, row, truth, number, chance, said, chosen)
 
 
-def _of_asked(asked, shape, function):
-    """`function` of the outputs `(n, B, C)` at the position that is asked, for n copies of the batch, as `(n B,)`."""
+def stand_at_positions(model, outputs, positions):
+    """Whether a model's outputs, so many, stand at its input's positions: a forecast's are steps ahead."""
+    return outputs == positions and getattr(model, "horizon", None) is None
+
+
+def _read_at(model, real):
+    """Where `(B,)` a forecast is read: at the last position. Of other models it is not known: None."""
+    if getattr(model, "horizon", None) is None:
+        return None
+    return real.shape[1] - 1 - real[:, ::-1].argmax(axis=1)
+
+
+def _of_row(row, shape, function):
+    """`function` of the outputs `(n, B, C)` in the row that is explained, for n copies of the batch, as `(n B,)`."""
 
     def number(y):
         y = ops.reshape(ops.cast(y, "float32"), (-1, *shape))
-        if asked is not None:
-            there = (np.arange(shape[1]) == asked[:, None]).astype("float32")  # (B, T)
+        if row is not None:
+            there = (np.arange(shape[1]) == row[:, None]).astype("float32")  # (B, T)
             y = ops.sum(ops.multiply(y, there[..., None]), axis=2)
         return ops.reshape(function(y), (-1,))
 

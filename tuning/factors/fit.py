@@ -20,7 +20,7 @@ def parts(task, data, model, run, clock):
     """See `tuning.factors.attempt`."""
     outputs = functools.cache(lambda: _outputs(model, data.test))
     return {
-        ("by", "bins"): lambda: _by_length(task, data.test, outputs()),
+        ("by", "bins"): lambda: _by_length(task, data.test, outputs(), model),
         ("reach", "profile", "distance"): lambda: _by_distance(task, data.test, model, outputs(), clock),
     }
 
@@ -31,16 +31,22 @@ def _outputs(model, split):
     return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
 
-def _by_length(task, split, outputs):
+def _by_length(task, split, outputs, model=None):
     """Test scores by the examples' lengths; by position, if all are of one length and answers stand at each."""
     lengths = _lengths(split)
     if lengths is not None and lengths.min() < lengths.max():
         return "length", [
             _bin(task, split.take(chosen), outputs[chosen], lengths[chosen]) for chosen in _quantiles(lengths)
         ]
+    _refuse_forecasts(model)
     if outputs.ndim == 3 and split.y.ndim >= 2 and split.y.shape[1] == outputs.shape[1]:
         return "position", list(_by_position(task, split, outputs))
     raise CannotMeasure("all examples are of one length and have one answer")
+
+
+def _refuse_forecasts(model):
+    if getattr(model, "horizon", None) is not None:
+        raise CannotMeasure("what a forecast answers are steps ahead, which stand at no positions of its input")
 
 
 def _lengths(split):
@@ -111,8 +117,9 @@ def vectors(model):
     """The model up to the last layer with a vector at each position, or to its outputs if they stand at each.
 
     Raises:
-        CannotMeasure: if there is no such layer.
+        CannotMeasure: if there is no such layer, or the model forecasts.
     """
+    _refuse_forecasts(model)
     if len(model.outputs) == 1 and len(model.outputs[0].shape) == 3:
         return model
     for layer in reversed(model.layers):

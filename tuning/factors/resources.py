@@ -36,6 +36,11 @@ def accelerators():
         import torch
 
         return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        # Asked for a kind that it has none of, jax raises.
+        return [str(each) for each in jax.devices() if each.platform != "cpu"]
     return keras.distribution.list_devices("gpu") or keras.distribution.list_devices("tpu")
 
 

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 
-from tuning import decide, measures, weighing
+from tuning import decide, measures, tasks, weighing
 
 
 def headline(found):
@@ -101,11 +101,14 @@ def table(found):
 
 
 def command(search):
-    """The command that repeats a search."""
+    """The command that repeats a search; of data that Python gave the words that say so, and which data it was."""
+    if not search.get("arguments") and search["task"] not in tasks.names():
+        return f"tuning.compare from Python, on data with the SHA-256 {search.get('data', '(not kept)')}"
     mixers = ",".join(map(_spec, search["mixers"]))
     options = {"mixers": mixers, **{name: search[name] for name in ("trials", "seeds", "seed", "epochs", "backend")}}
     size = {"parameters": search["parameters"]} if search["width"] is None else {"width": search["width"]}
     # Results that are older than budgets were all of equal parameters.
+    size |= {"proposer": search["proposer"]} if search.get("proposer", "random") != "random" else {}
     size |= {"budget": search["budget"]} if search.get("budget", "parameters") != "parameters" else {}
     parts = ["keras-attn", "tune", *(search.get("arguments") or [search["task"]]), "--out", "DIR"]
     for name, value in {**options, **size}.items():
@@ -246,8 +249,8 @@ def _against(winner, families, margin):
                 "pair": f"{found.first} less {found.second}",
                 "mean": f"{found.mean:+.4f}",
                 "interval": _between(found.low, found.high),
-                "method": found.method or "",
-                "other": _between(*decide.interval(found.differences, by=_other(found.method))),
+                "method": (found.method or "") + (", least spread" if found.floor else ""),
+                "other": "–" if found.floor else _between(*decide.interval(found.differences, by=_other(found.method))),
                 "p": _say(found.p, "{:.2g}".format),
                 "adjusted": _say(found.adjusted, "{:.2g}".format),
                 "each": ", ".join(f"{difference:+.4f}" for difference in found.differences),

@@ -1,0 +1,49 @@
+"""Examples are shown in the words and units of the data they came from."""
+
+import types
+
+import numpy as np
+import pytest
+
+import zoo
+from tuning import looks
+from tuning.task import Data, Split
+
+
+def own(form, preprocessor=None):
+    return Data(None, None, None, preprocessor, form)
+
+
+def subject(said, outputs=None, row=None):
+    row = None if row is None else np.array([row])
+    return types.SimpleNamespace(said=np.array([said]), outputs=np.array([outputs]), row=row)
+
+
+def test_classes_have_the_names_that_a_person_gave_them():
+    data = own({"kind": "text", "classes": ["con", "pro"]})
+    assert looks._answer(data, Split(None, np.array([0])), subject(1), 0) == "Answered: pro; right is con."
+    tags = looks._answer(data, Split(None, np.array([[0, 0, 1]])), subject(0, row=2), 0)
+    assert tags == "Answered at position 2: con; right is pro."
+    # Classes may be numbers too.
+    numbered = own({"kind": "text", "classes": [3, 7]})
+    assert looks._answer(numbered, Split(None, np.array([0])), subject(1), 0) == "Answered: 7; right is 3."
+
+
+def test_numbers_have_the_units_they_came_in():
+    data = own({"kind": "series", "classes": None, "mean": 100.0, "deviation": 10.0})
+    assert looks._answer(data, Split(None, np.array([[0.5]])), subject(-1.0), 0) == "Answered: 90; right is 105."
+
+
+def test_forecasts_are_of_named_numbers_so_many_steps_ahead():
+    preprocessor = zoo.MixerSeriesPreprocessor([10.0, 0.0, -5.0], [2.0, 1.0, 5.0], 3, [2, 0])
+    data = own({"kind": "forecast", "columns": {"targets": ["v", "u"]}, "horizon": 2}, preprocessor)
+    split = Split(np.ones((1, 3, 3)), np.array([[[9.0, 9.0], [0.0, -1.0]]]))
+    said = looks._answer(data, split, subject(1.5, [1.0, 2.0], row=1), 0)
+    assert said == "Forecast 2 steps ahead: v 0, right is -5; u 14, right is 8."
+    kind, shown, _ = looks._shown(data, None, split, np.ones(3, bool), 0)
+    assert (kind, shown[0].tolist()) == ("series", [12.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize(("right", "said"), [(0, "Answered: 1; right is 0."), ([1.0, 3.0], "the mean of 2 numbers")])
+def test_without_a_form_answers_are_numbers(right, said):
+    assert said in looks._answer(own(None), Split(None, np.array([right])), subject(1.0), 0)
