@@ -347,5 +347,5 @@ def test_grey_images_of_an_unknown_range_are_named(tmp_path):
     import PIL.Image
 
     PIL.Image.fromarray(np.full((16, 16), 0.5, dtype="float32")).save(tmp_path / "a.png", format="TIFF")
-    with pytest.raises(ValueError, match="a.png cannot be read as an image: .*Received: mode F, 0.5 to 0.5"):
+    with pytest.raises(ValueError, match=r"a.png cannot be read as an image: .*Received: mode F, 0.5 to 0.5"):
         images.read_files([tmp_path / "a.png"], (16, 16, 1))
