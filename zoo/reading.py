@@ -69,9 +69,27 @@ def read_image(path, shape):
 
     height, width, channels = shape
     with PIL.Image.open(path) as file:
-        image = file.convert("L" if channels == 1 else "RGB")
+        image = _eight_bits(file).convert("L" if channels == 1 else "RGB")
         image = image.resize((width or image.width, height or image.height), PIL.Image.Resampling.BILINEAR)
     return as_image(np.asarray(image, dtype="float32"), shape)
+
+
+def _eight_bits(image):
+    """An image of 16 bits of grey as one of 8, which `convert` would clip. All others as they are.
+
+    Raises:
+        ValueError: for grey of another range.
+    """
+    import PIL.Image
+
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError(
+            f"Grey values have 8 or 16 bits. Received: mode {image.mode}, {values.min()} to {values.max()}"
+        )
+    return PIL.Image.fromarray(np.round(values / 257).astype("uint8"))
 
 
 def as_image(image, shape):

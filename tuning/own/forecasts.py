@@ -6,6 +6,7 @@ import numpy as np
 
 from tuning import measures
 from tuning.own import numbers, series, splits
+from tuning.own import times as moments
 from tuning.own.examples import Examples, column, list_names
 from tuning.task import Data, Split
 
@@ -18,7 +19,7 @@ LOOK_BACK, LONGEST = 4, 256
 WINDOWS, MOST = {"train": 20_000, "valid": 2_000, "test": 2_000}, 50_000_000
 
 
-def of_table(table, words, names, split_by, used):
+def of_table(table, words, names, split_by, used, written=None):
     """The `Examples` of a table whose rows are steps: a series, or one for each group, sorted by time.
 
     Args:
@@ -27,6 +28,7 @@ def of_table(table, words, names, split_by, used):
         names: the columns of numbers.
         split_by: arrays `(R,)` of group and time, or None, by option.
         used: the names of their columns, if they are columns.
+        written: how the training data writes its times, if this is to judge by.
     """
     for option in ("text", "tokens", "tags", "predict"):
         if getattr(words, option) is not None:
@@ -38,7 +40,9 @@ def of_table(table, words, names, split_by, used):
     group, times, notes = split_by["group"], split_by["time"], ()
     parts = [np.arange(len(table))] if group is None else [np.flatnonzero(group == each) for each in _distinct(group)]
     if times is not None:
-        times = splits.as_times(times)
+        # Days and months must not change places from one column to the next.
+        written = written or moments.find(times)
+        times, used = moments.read(times, written), {**used, "written": written}
         notes = _check_times(times, parts)
         parts = [part[np.argsort(times[part], kind="stable")] for part in parts]
     return Examples(

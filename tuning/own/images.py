@@ -164,4 +164,4 @@ def _look(file):
 
     with PIL.Image.open(file) as image:
         image.load()
-        return image.height, image.width, 1 if image.mode in ("1", "L", "I", "I;16", "F") else 3
+        return image.height, image.width, 1 if image.mode in ("1", "L") or image.mode.startswith(("I", "F")) else 3

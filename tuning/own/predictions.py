@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tuning.own import images, numbers, reading, splits
+from tuning.own import images, numbers, reading, times
 from tuning.own.examples import as_list, column
 from tuning.own.making import KINDS
 
@@ -120,35 +120,28 @@ def _of_forecasts(trained, form, data):
     group, parts = names.get("group"), {None: np.arange(len(found))}
     if group is not None:
         parts = {name: np.flatnonzero(found[group] == name) for name in dict.fromkeys(column(found, group, "group"))}
-    frames = [_forecast(trained, form, found, values, rows, name) for name, rows in parts.items()]
+    moments = None
+    if "time" in names:
+        written = names.get("written") or times.find(column(found, names["time"], "time"))
+        moments = found[names["time"]], times.read(found[names["time"]], written), written
+    frames = [_forecast(trained, form, moments, values, rows, name) for name, rows in parts.items()]
     return pd.concat(frames, ignore_index=True)
 
 
-def _forecast(trained, form, table, values, rows, name):
+def _forecast(trained, form, moments, values, rows, name):
     """The steps after the last of some rows: group and time if there are such columns, step, targets."""
     import pandas as pd
 
     names, horizon = form["columns"], form["horizon"]
     first = {} if name is None else {names["group"]: name}
-    time = names.get("time")
-    if time is not None:
-        rows = rows[np.argsort(splits.as_times(column(table, time, "time").iloc[rows]), kind="stable")]
-        first[time] = _next_times(table[time].iloc[rows], horizon)
+    if moments is not None:
+        column_of_times, order, written = moments
+        rows = rows[np.argsort(order[rows], kind="stable")]
+        first[names["time"]] = times.following(column_of_times.iloc[rows], written, horizon)
     x = _check_series(trained, values[rows][None])
     found = trained.predict(x, verbose=0)[0]
     first["step"] = np.arange(1, horizon + 1)
     return pd.DataFrame({**first, **{target: found[:, index] for index, target in enumerate(names["targets"])}})
-
-
-def _next_times(times, horizon):
-    """Times that follow at the distance of the last two; dates are written as dates."""
-    import pandas as pd
-
-    last = times.iloc[-2:]
-    known = pd.to_numeric(last, errors="coerce")
-    known = known if known.notna().all() else pd.to_datetime(last)
-    step = known.iloc[-1] - known.iloc[0]
-    return [known.iloc[-1] + step * ahead for ahead in range(1, horizon + 1)]
 
 
 def _inputs(trained, form, data):

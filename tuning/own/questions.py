@@ -182,7 +182,7 @@ def _series_table(table, words, split_by, used, like):
     known = {} if like is None else like.names
     if words.horizon is not None:
         names = _channels(table, used.values(), known.get("columns"))
-        return forecasts.of_table(table, words, names, split_by, used)
+        return forecasts.of_table(table, words, names, split_by, used, known.get("written"))
     if words.label is None:
         raise ValueError("`series` is to be forecast (name `horizon`) or to be classified (name `label`).")
     _only(words, "series with a label", "label", "group", "time", "predict")

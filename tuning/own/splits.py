@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 
+from tuning.own import times
+
 #: One row of ten is to choose by, and one of ten to judge by.
 FOLDS = 10
 
@@ -25,7 +27,7 @@ def draw(count, seed, labels=None, group=None, time=None, keys=None, tested=Fals
         `(train, valid, test)`, arrays of indices; test is None if it is given.
     """
     if time is not None:
-        parts = _by_time(as_times(time), tested)
+        parts = _by_time(times.read(time), tested)
     elif group is not None:
         parts = _by_group(group, labels, seed, tested)
     else:
@@ -54,25 +56,7 @@ def check(group, time, tested):
     if group is not None and len(set(group)) < fewest:
         raise ValueError(f"To split by group needs at least {fewest} groups. Received: {len(set(group))}")
     if time is not None:
-        as_times(time)
-
-
-def as_times(values):
-    """Times as numbers that can be compared: numbers, or dates in any usual form.
-
-    Raises:
-        ValueError: if they are neither.
-    """
-    import pandas as pd
-
-    series = pd.Series(list(values))
-    numbers = pd.to_numeric(series, errors="coerce")
-    if numbers.notna().all():
-        return numbers.to_numpy("float64")
-    try:
-        return pd.to_datetime(series, utc=True).astype("int64").to_numpy()
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"`time` holds numbers or dates (best 2026-01-31 23:59). Received: {error}") from None
+        times.read(time)
 
 
 def _at_random(count, labels, keys, seed, tested):
@@ -112,9 +96,9 @@ def _by_group(group, labels, seed, tested):
     return _parts(side, tested)
 
 
-def _by_time(times, tested):
-    order = np.argsort(times, kind="stable")
-    late = times[order]
+def _by_time(moments, tested):
+    order = np.argsort(moments, kind="stable")
+    late = moments[order]
     cuts = [round(len(late) * share) for share in ((0.9,) if tested else (0.8, 0.9))]
     # Rows of one moment stay together, on the later side.
     cuts = [int(np.searchsorted(late, late[min(cut, len(late) - 1)])) for cut in cuts]

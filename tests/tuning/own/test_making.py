@@ -11,6 +11,7 @@ import pytest
 
 from tests.tuning.own.data import pictures, review_file, reviews, tagged, write
 from tuning import task_from
+from tuning.own import images
 
 
 def quiet(*data, **options):
@@ -327,3 +328,24 @@ def test_labels_that_are_dates_are_refused_and_decimals_are_numbers():
         quiet(table.assign(day=[datetime.date(2024, 1, 2)] * 31), label="day", text="said")
     prices = [decimal.Decimal(number) / 7 for number in range(31)]
     assert quiet(table.assign(price=prices), label="price", text="said").measure == "explained"
+
+
+def test_grey_images_of_16_bits_are_scaled(tmp_path):
+    import PIL.Image
+
+    for name, value in (("dark", 257 * 31), ("light", 257 * 211)):
+        (tmp_path / name).mkdir()
+        for number in range(7):
+            pixels = np.full((16, 16), value + number, dtype="uint16")
+            PIL.Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    x, labels, _ = images.read(tmp_path)
+    assert x.shape == (14, 16, 16, 1)
+    assert {(label, int(image.mean())) for label, image in zip(labels, x)} == {("dark", 31), ("light", 211)}
+
+
+def test_grey_images_of_an_unknown_range_are_named(tmp_path):
+    import PIL.Image
+
+    PIL.Image.fromarray(np.full((16, 16), 0.5, dtype="float32")).save(tmp_path / "a.png", format="TIFF")
+    with pytest.raises(ValueError, match=r"a.png cannot be read as an image: .*Received: mode F, 0.5 to 0.5"):
+        images.read_files([tmp_path / "a.png"], (16, 16, 1))

@@ -150,3 +150,12 @@ def test_what_the_disk_refuses_is_said_with_the_file_s_name(tmp_path, monkeypatc
     (tmp_path / "a.csv").mkdir()
     found = run("predict", tmp_path, "a.csv")
     assert found.exit_code == 2 and f"Error: {tmp_path / 'a.csv'}: Is a directory" in found.output
+
+
+def test_dates_are_read_as_the_training_data_writes_them(tmp_path):
+    days = pd.date_range("2024-01-01", periods=331).strftime("%d/%m/%Y")
+    table = pd.DataFrame({"day": days, "u": np.arange(331) % 5})
+    preset(tmp_path / "model", series=table, horizon=3, time="day")
+    # All of these could be months too.
+    found = tuning.predict(tmp_path / "model", table[31:43].assign(u=1.0))
+    assert found["day"].tolist() == ["13/02/2024", "14/02/2024", "15/02/2024"]

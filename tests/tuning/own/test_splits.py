@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tuning.own import splits
+from tuning.own import splits, times
 
 
 def overlap_free(parts, count):
@@ -50,12 +50,12 @@ def test_the_later_is_judged_by_and_a_moment_is_not_cut():
 
 @pytest.mark.parametrize("time", [["2020-03-01", "2019-12-31", "2020-01-15"], ["10", "9", "9.5"]])
 def test_dates_and_numbers_are_ordered_as_such(time):
-    assert np.argsort(splits.as_times(time)).tolist() == [1, 2, 0]
+    assert np.argsort(times.read(time)).tolist() == [1, 2, 0]
 
 
 def test_what_is_no_time_is_refused():
     with pytest.raises(ValueError, match="`time` holds numbers or dates"):
-        splits.as_times(["2020-03-01", "yesterday or so"])
+        times.read(["2020-03-01", "yesterday or so"])
 
 
 def test_with_test_data_only_two_splits_are_drawn():
@@ -79,3 +79,22 @@ def test_splits_that_cannot_be_are_refused(options, message):
 def test_a_split_without_rows_is_refused():
     with pytest.raises(ValueError, match="Each split needs rows, and 2 rows were split into"):
         splits.draw(2, 0)
+
+
+def test_days_and_months_are_told_apart_by_the_whole_column():
+    late_first, first_late = ["01.02.2026", "31.01.2026"], ["31.01.2026", "01.02.2026"]
+    assert times.find(late_first) == times.find(first_late) == "%d.%m.%Y"
+    assert times.read(late_first)[0] > times.read(late_first)[1]
+
+
+def test_days_and_months_that_may_be_exchanged_are_refused():
+    with pytest.raises(ValueError, match="may have the day or the month first: '01/02/2026' is %m/%d/%Y or %d/%m/%Y"):
+        times.find(["01/02/2026", "03/04/2026"])
+    assert times.find(["01/01/2026", "03/03/2026"]) == "%m/%d/%Y"
+
+
+@pytest.mark.parametrize("days", [[20260131, 20260201, 20260202], ["20260131", "20260201", "20260202"]])
+def test_eight_digits_are_days(days):
+    assert len(set(np.diff(times.read(days)))) == 1
+    assert times.following(days, times.find(days), 2) == ["20260203", "20260204"]
+    assert times.find([20269931, 20269932]) == "numbers"

@@ -1,0 +1,115 @@
+"""Times: numbers, or dates in one format, which is found from a whole column and kept for predictions."""
+
+import warnings
+
+#: What a column of times may be written in, beside a format of `strftime`.
+NUMBERS, ISO, DAYS = "numbers", "ISO8601", "%Y%m%d"
+#: Whole numbers between these are days if all are such: 20260131.
+FIRST, LAST = 19000101, 21001231
+
+
+def read(values, written=None):
+    """Times as numbers that can be compared.
+
+    Args:
+        values: numbers, or dates.
+        written: what `find` said of the column; None to find it.
+
+    Raises:
+        ValueError: if they are neither, or not written so.
+    """
+    written = find(values) if written is None else written
+    if written == NUMBERS:
+        return _as_numbers(values, written)
+    return as_dates(values, written).astype("int64").to_numpy()
+
+
+def find(values):
+    """How times are written: `NUMBERS`, `ISO`, or a format of `strftime`.
+
+    Raises:
+        ValueError: if they are neither numbers nor dates in one format, or days and months may be exchanged.
+
+    Example:
+    >>> find(["3.1.2026", "31.1.2026"]), find([20260131, 20260201]), find(["9", "9.5"])
+    ('%d.%m.%Y', '%Y%m%d', 'numbers')
+    """
+    import pandas as pd
+
+    numbers = pd.to_numeric(pd.Series(list(values)), errors="coerce")
+    if numbers.notna().all() and not pd.api.types.is_datetime64_any_dtype(pd.Series(list(values))):
+        days = (numbers == numbers.round()).all() and numbers.between(FIRST, LAST).all()
+        return DAYS if days and _fits(values, DAYS) else NUMBERS
+    # What begins with the year never exchanges day and month, but pandas would do it if it is told that days are first.
+    if _fits(values, ISO):
+        return ISO
+    fitting = [each for each in _guesses(str(next(iter(values)))) if _fits(values, each)]
+    if not fitting:
+        raise ValueError(
+            "`time` holds numbers or dates, all in one format (best 2026-01-31 23:59). "
+            f"Received: {', '.join(repr(str(value)) for value in list(values)[:3])}"
+        )
+    if len(fitting) > 1 and (read(values, fitting[0]) != read(values, fitting[1])).any():
+        raise ValueError(
+            f"`time` may have the day or the month first: {str(next(iter(values)))!r} is {fitting[0]} or {fitting[1]}. "
+            "Write 2026-01-31."
+        )
+    return fitting[0]
+
+
+def as_dates(values, written):
+    """Times as a pandas series of UTC."""
+    import pandas as pd
+
+    series = pd.Series(list(values))
+    if written == DAYS and pd.api.types.is_numeric_dtype(series):
+        series = series.astype("int64")
+    if not pd.api.types.is_datetime64_any_dtype(series):
+        series = series.map(lambda value: value if hasattr(value, "year") else str(value))
+    try:
+        return pd.to_datetime(series, format=written, utc=True)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"`time` must be dates written as {written}. Received: {error}") from None
+
+
+def following(values, written, count):
+    """The times that follow the last of those in order, at the distance of the last two, as they are written."""
+    last = list(values)[-2:]
+    if written == NUMBERS:
+        known = _as_numbers(last, written)
+        return [known[-1] + (known[-1] - known[0]) * ahead for ahead in range(1, count + 1)]
+    known = as_dates(last, written)
+    found = [known.iloc[-1] + (known.iloc[-1] - known.iloc[0]) * ahead for ahead in range(1, count + 1)]
+    if written != ISO:
+        return [date.strftime(written) for date in found]
+    import pandas as pd
+
+    naive = pd.Timestamp(last[-1]).tzinfo is None
+    return [date.tz_localize(None) if naive else date for date in found]
+
+
+def _as_numbers(values, written):
+    import pandas as pd
+
+    try:
+        return pd.to_numeric(pd.Series(list(values))).to_numpy("float64")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"`time` must be {written}, as in the training data. Received: {error}") from None
+
+
+def _fits(values, written):
+    try:
+        return bool(as_dates(values, written).notna().all())
+    except ValueError:
+        return False
+
+
+def _guesses(text):
+    """Formats that a date may be written in, the month first or the day."""
+    from pandas.tseries import api
+
+    with warnings.catch_warnings():
+        # That a day above 12 is no month.
+        warnings.simplefilter("ignore", UserWarning)
+        found = [api.guess_datetime_format(text, dayfirst=first) for first in (False, True)]
+    return [each for each in dict.fromkeys(found) if each is not None]
