@@ -7,10 +7,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 #: Files that take longest on jax, most of it compiling.
 MOSTLY_COMPILING = (
     "test_adaptive",
+    "test_decoding",
+    "test_delta",
+    "test_end_to_end",
     "test_explain",
+    "test_flash",
+    "test_gated_linear",
     "test_keras_own_tests",
     "test_keras_tools",
+    "test_linear",
+    "test_monotonic",
     "test_nearest",
+    "test_pooling",
+    "test_product_key",
     "test_segment",
     "test_universal",
 )
