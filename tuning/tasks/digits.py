@@ -52,7 +52,7 @@ DIGITS = Task(
         "identity",
         "pooling",
     ),
-    trials=3,
+    trials=2,
     seeds=4,
     margin=0.01,
     learning_rates=(2e-3, 6e-3, 2e-2),
