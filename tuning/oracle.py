@@ -46,9 +46,19 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         self.task = task
         self.proposer = proposer
         self.proposed = {}
+        self._asking = None
+        self._last = {}
+
+    @synchronized
+    def create_trial(self, tuner_id):
+        self._asking = tuner_id
+        trial = super().create_trial(tuner_id)
+        if trial.status == TrialStatus.RUNNING:
+            self._last[tuner_id] = trial.hyperparameters.values["mixer"]
+        return trial
 
     def populate_space(self, trial_id):
-        leg = self.race.next()
+        leg = self.race.next(self._preferred())
         if leg == OVER and not self.race.finalists():
             self.failure = f"No family came to the end of a run. The last failure: {self._last_failure()}"
         if leg in (OVER, WAIT):
@@ -95,6 +105,12 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
             self.proposed[leg.family, leg.number] = values
             self.race.start(leg)
             self._tell(trial)
+
+    def _preferred(self):
+        """First the family that who asks ran last, whose graphs it has; then those that nobody else ran last."""
+        others = {family for tuner_id, family in self._last.items() if tuner_id != self._asking}
+        own = self._last.get(self._asking)
+        return [own, *(family for family in self.families if family not in others)]
 
     def _give_back(self, tuner_id, why):
         trial = self.ongoing_trials[tuner_id]

@@ -114,9 +114,14 @@ class Race:
         if self._of_stage(leg).get(leg) is RUNNING:
             del self._of_stage(leg)[leg]
 
-    def next(self):
-        """The `Leg` to run next, `WAIT` while others must end first, `OVER` when the race is over."""
-        openings = [self._next_of_round(family, 0) for family in self.kinds]
+    def next(self, prefer=()):
+        """The `Leg` to run next, `WAIT` while others must end first, `OVER` when the race is over.
+
+        Args:
+            prefer: families whose legs come first where the order is open, so that who asks need not compile another's.
+        """
+        order = sorted(self.kinds, key=lambda family: prefer.index(family) if family in prefer else len(prefer))
+        openings = [self._next_of_round(family, 0) for family in order]
         for leg in openings:
             if isinstance(leg, Leg):
                 return leg
@@ -125,10 +130,10 @@ class Race:
         leg = self._next_of_race()
         if leg != OVER:
             return leg
-        return WAIT if RUNNING in self.scores.values() else self._next_of_finals()
+        return WAIT if RUNNING in self.scores.values() else self._next_of_finals(order)
 
-    def _next_of_finals(self):
-        for family in self.finalists():
+    def _next_of_finals(self, order):
+        for family in sorted(self.finalists(), key=order.index):
             number, _ = self.champion(family)
             for round in range(self.rules.seeds):
                 leg = Leg(family, number, round, self.rules.whole, RETRAINING)

@@ -185,6 +185,15 @@ def test_several_at_once_run_no_leg_twice_and_wait_for_each_other():
     assert len(race.rounds("multi_head")) >= 2 and RUNNING not in race.scores.values()
 
 
+def test_who_asks_for_a_family_gets_its_legs_first():
+    race = Race(KINDS, RULES)
+    assert race.next(["additive", "lstm"]) == Leg("additive", 0, 0, 2)
+    for number in range(3):
+        race.start(Leg("additive", number, 0, 2))
+    assert race.next(["additive", "lstm"]) == Leg("lstm", 0, 0, 2)
+    assert race.next() == Leg("gru", 0, 0, 2)
+
+
 def test_alone_with_a_running_leg_one_waits():
     race = Race({"gru": "implicit"}, RULES)
     for _ in range(3):

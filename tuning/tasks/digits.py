@@ -53,7 +53,7 @@ DIGITS = Task(
         "pooling",
     ),
     trials=2,
-    seeds=4,
+    seeds=3,
     margin=0.01,
     learning_rates=(2e-3, 6e-3, 2e-2),
     dropouts=(0.1,),
