@@ -174,7 +174,7 @@ def describe_failure(message):
     """Of what keras-tuner keeps of a failure, a traceback, what was raised.
 
     Example:
-    >>> describe_failure("Traceback ...\nkeras_tuner.src.errors.FailedTrialError: ValueError: no")
+    >>> describe_failure("keras_tuner.src.errors.FailedTrialError: ValueError: no")
     'ValueError: no'
     """
     last = message.strip().splitlines()[-1]
