@@ -50,7 +50,6 @@ DIGITS = Task(
         "linear_recurrence",
         ("gru", "multi_head"),
         "identity",
-        "pooling",
     ),
     trials=2,
     seeds=3,
