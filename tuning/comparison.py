@@ -148,7 +148,7 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors)
     budget.remember(journal.folder)
     do = Runner(task, data, journal).do
     leases = {} if apart else {"lease": math.inf, "attempts": None}
-    step = 1 / data.valid.y.size
+    step = measures.step(data.valid)
     session = Session(task, journal, budget, do, search["seed"], step, chosen, search["proposer"], progress, **leases)
     if workers:
         hand_over(task, data, journal.folder)
@@ -160,7 +160,7 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors)
     found = tuple(dataclasses.replace(family, step=measures.step(data.test)) for family in found)
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
-    found = measured.of_all(task, data, journal, found) if factors else found
+    found = measured.of_all(task, data, journal, found, progress=progress) if factors else found
     models = winners.save(task, data, journal, found, candidates)
     if factors:
         looks.save(task, data, journal, found, verdict)

@@ -9,7 +9,7 @@ class Event:
     """A run began, or ended.
 
     Args:
-        done, total: epochs; the total is the most that it can come to.
+        done, total: epochs, the total being the most that it can come to; or families whose factors are measured.
         family: whose run it is.
         what: which of its runs, in words.
         best: the best validation score so far and the name of its family; None at first.

@@ -131,7 +131,8 @@ class Session:
 
     def collect(self):
         """A tuple with a `tuning.result.FamilyResult` for each family."""
-        return tuple(self._collect(family) for family in self.families.values())
+        runs = self._in_order()
+        return tuple(self._collect(family, runs) for family in self.families.values())
 
     def _blank(self, leg, values):
         # The seed is the same for all families, so that scores are paired; never the same for trials and retrainings.
@@ -170,12 +171,12 @@ class Session:
         lower = [dataclasses.replace(blank, epochs=rung) for rung in self.race.rules.rungs if rung < blank.epochs]
         return [run for run in map(self.journal.find, lower) if run is not None]
 
-    def _collect(self, family):
-        runs = {
-            stage: tuple(run for run in self._in_order() if (run.family, run.stage) == (family.name, stage))
+    def _collect(self, family, runs):
+        trials, retrainings = (
+            tuple(run for run in runs if (run.family, run.stage) == (family.name, stage))
             for stage in (TRIAL, RETRAINING)
-        }
-        return FamilyResult(family.name, family.kind, runs[TRIAL], runs[RETRAINING], fate=self._fate(family.name))
+        )
+        return FamilyResult(family.name, family.kind, trials, retrainings, fate=self._fate(family.name))
 
     def _in_order(self):
         """The runs, as the oracle gave them out, whoever did them."""

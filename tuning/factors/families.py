@@ -7,11 +7,12 @@ import numpy as np
 
 from tuning import factors
 from tuning.journal import SearchFolderError, file_name, read_json, write_json
+from tuning.progress import Event, Silent
 
 FOLDER = "factors"
 
 
-def of_all(task, data, journal, found, seconds=factors.SECONDS):
+def of_all(task, data, journal, found, seconds=factors.SECONDS, progress=None):
     """The families with their factors.
 
     Args:
@@ -20,14 +21,24 @@ def of_all(task, data, journal, found, seconds=factors.SECONDS):
         journal: the `tuning.journal.Journal` that still has the weights.
         found: a `tuning.result.FamilyResult` for each.
         seconds: the limit of each factor of each family.
+        progress: what is told of each family, such as `tuning.progress.Silent`; None for silence.
 
     Returns:
         A tuple of `tuning.result.FamilyResult`; families that did not finish are as before.
     """
-    return tuple(
-        dataclasses.replace(each, factors=_of_one(task, data, journal, each, seconds)) if each.finished else each
-        for each in found
-    )
+    finished = [each.name for each in found if each.finished]
+    progress = progress or Silent()
+
+    def with_factors(each):
+        if not each.finished:
+            return each
+        done = finished.index(each.name)
+        progress.update(Event(done, len(finished), each.name, "factors", None, None))
+        each = dataclasses.replace(each, factors=_of_one(task, data, journal, each, seconds))
+        progress.update(Event(done + 1, len(finished), each.name, "factors", None, None, "measured"))
+        return each
+
+    return tuple(map(with_factors, found))
 
 
 def _of_one(task, data, journal, family, seconds):
