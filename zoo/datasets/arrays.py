@@ -1,5 +1,7 @@
-"""What loaders of arrays share: reading an archive, taking apart what was joined end to end, padding, holding out."""
+"""What loaders of numbers share: reading archives and tables, taking apart what was joined, padding, holding out."""
 
+import csv
+import gzip
 import itertools
 
 import numpy as np
@@ -14,6 +16,37 @@ def read(path, *keys):
         if missing:
             raise ValueError(f"{path} must hold the arrays {list(keys)}. It holds: {file.files}")
         return tuple(file[key] for key in keys)
+
+
+def read_table(path, columns, dated=True):
+    """The numbers of a compressed text, a line a step, with commas between them.
+
+    Args:
+        path: the file's.
+        columns: the names in its first line, without that of the date; case does not matter.
+        dated: whether the first line has names, and every line behind it begins with a date.
+
+    Returns:
+        The dates, a list of strings, empty if there are none; and `(T, C)`, float64.
+    """
+    first = int(dated)
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    if dated and [name.lower() for name in rows[0]] != ["date", *(name.lower() for name in columns)]:
+        raise ValueError(f"The first line of {path} must name date, {', '.join(columns)}. Received: {rows[0]}")
+    rows = rows[first:]
+    numbers = [_read_numbers(row[first:], len(columns), line, path) for line, row in enumerate(rows, start=1 + first)]
+    return [row[0] for row in rows if dated], np.array(numbers, dtype="float64")
+
+
+def _read_numbers(cells, count, line, path):
+    try:
+        numbers = [float(cell) for cell in cells]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise ValueError(f"Line {line} of {path} must have {count} numbers. Received: {cells}")
+    return numbers
 
 
 def take_apart(joined, offset):

@@ -47,3 +47,24 @@ def test_the_last_of_every_so_many_of_each_class_are_held_out():
     assert np.flatnonzero(held).tolist() == [3, 5, 8]
     with pytest.raises(ValueError, match=r"at least 2\. Received: every=1"):
         arrays.hold_out(np.zeros(5), 1)
+
+
+def test_a_table_is_read_with_its_dates_or_without(put, tmp_path):
+    put("some", "a.csv.gz", "DATE,Up,Down\r\n2020-01-01,2,3.5\r\n2020-01-02,-5,7e1\r\n")
+    dates, numbers = arrays.read_table(tmp_path / "some/a.csv.gz", ("up", "down"))
+    assert dates == ["2020-01-01", "2020-01-02"] and numbers.tolist() == [[2.0, 3.5], [-5.0, 70.0]]
+    put("some", "b.csv.gz", "2,3\n5,7\n")
+    assert arrays.read_table(tmp_path / "some/b.csv.gz", ("up", "down"), dated=False)[1].tolist() == [[2, 3], [5, 7]]
+
+
+@pytest.mark.parametrize("text", ["3\n", "3,x\n", "3,nan\n", "3,\n", "\n"])
+def test_a_line_that_is_none_is_named(text, put, tmp_path):
+    put("some", "a.csv.gz", f"date,up,down\n2020-01-01,2,3\n2020-01-02,{text}")
+    with pytest.raises(ValueError, match=r"Line 3 of .* must have 2 numbers"):
+        arrays.read_table(tmp_path / "some/a.csv.gz", ("up", "down"))
+
+
+def test_a_table_with_other_columns_is_refused(put, tmp_path):
+    put("some", "a.csv.gz", "date,down,up\n2020-01-01,2,3\n")
+    with pytest.raises(ValueError, match="must name date, up, down"):
+        arrays.read_table(tmp_path / "some/a.csv.gz", ("up", "down"))
