@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from tuning import data
 from tuning.own import options as own
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -28,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data.app, name="data")
 
 
 @app.command("tasks")
