@@ -61,7 +61,7 @@ def fetch(name, progress=None):
     if by_hand:
         raise ValueError(
             f"{name} is not fetched automatically. Lay {', '.join(by_hand)} into a folder {name} of the directory that "
-            f"${files.VARIABLE} names. They are made from {catalog.DATASETS[name].by_hand}"
+            f"${files.VARIABLE} names. Made from {catalog.DATASETS[name].by_hand}"
         )
     for file in missing:
         files.fetch(name, file, progress)

