@@ -51,19 +51,21 @@ class Batches(keras.utils.PyDataset):
         seed: a list of integers, for example `[seed, epoch]`.
         unknown_id: what a dropped token becomes.
         word_dropout: share of the tokens dropped, in [0, 1).
+        weights: shares of the loss, `(N, T)`, for targets of each token, `(N, T)`; None for one target a text.
     """
 
     #: Widths are multiples of it: each new width is compiled anew.
     STEP = 8
     POOL = 50
 
-    def __init__(self, inputs, targets, batch_size, seed, unknown_id, word_dropout=0.0, **kwargs):
+    def __init__(self, inputs, targets, batch_size, seed, unknown_id, word_dropout=0.0, weights=None, **kwargs):
         super().__init__(**kwargs)
         self.inputs = inputs
         self.targets = targets
         self.seed = seed
         self.unknown_id = unknown_id
         self.word_dropout = word_dropout
+        self.weights = weights
         self.rows = self._arrange(batch_size)
 
     def _arrange(self, batch_size):
@@ -92,4 +94,7 @@ class Batches(keras.utils.PyDataset):
         ids = self.inputs["token_ids"][rows]
         dropped = np.random.default_rng([*self.seed, index]).random(ids.shape) < self.word_dropout
         ids = np.where(dropped & (mask > 0), self.unknown_id, ids)
-        return {"token_ids": ids[:, :width], "padding_mask": mask[:, :width]}, self.targets[rows]
+        inputs = {"token_ids": ids[:, :width], "padding_mask": mask[:, :width]}
+        if self.weights is None:
+            return inputs, self.targets[rows]
+        return inputs, self.targets[rows, :width], self.weights[rows, :width]

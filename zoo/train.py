@@ -63,10 +63,11 @@ class _Course:
         self.preprocessor = self.subject.prepare(recipe, work)
         self.data = {split: self._encode(*self.subject.load(split)) for split in SPLITS}
         inputs, answers = self.data["train"]
-        self.inputs, self.targets = inputs, self.subject.targets(recipe, self.preprocessor, answers)
+        self.inputs, self.targets = inputs, self.subject.targets(recipe, answers)
 
     def _encode(self, inputs, answers):
-        return self.subject.encode(self.recipe, self.preprocessor, inputs), answers
+        subject, preprocessor = self.subject, self.preprocessor
+        return subject.encode(preprocessor, inputs), subject.align(preprocessor, inputs, answers)
 
     def build(self, seed):
         """The recipe's task with a seed's first weights."""
@@ -195,7 +196,7 @@ def _card(course, task, runs, best):
 
 def _latency(course, task, repeats=31):
     """Median milliseconds for one example, already encoded, from the model's inputs to its outputs."""
-    inputs = course.subject.encode(course.recipe, task.preprocessor, course.subject.load("test")[0][:1])
+    inputs = course.subject.encode(task.preprocessor, course.subject.load("test")[0][:1])
     model = _without_preprocessor(task)
     times = []
     for _ in range(repeats):

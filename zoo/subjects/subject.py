@@ -57,14 +57,18 @@ class Subject(abc.ABC):
 
     @abc.abstractmethod
     def score(self, outputs, answers):
-        """A number, from what the model says of encoded inputs, an array, and the raw answers."""
+        """A number, from what the model says of encoded inputs, an array, and the aligned answers."""
 
-    def encode(self, recipe, preprocessor, inputs):
+    def encode(self, preprocessor, inputs):
         """What the model takes: an array, or a dict of arrays."""
         return as_arrays(preprocessor(inputs))
 
-    def targets(self, recipe, preprocessor, answers):
-        """What the loss takes."""
+    def align(self, preprocessor, inputs, answers):
+        """The answers as they stand beside the model's outputs."""
+        return answers
+
+    def targets(self, recipe, answers):
+        """What the loss takes, from aligned answers."""
         return answers
 
     def batches(self, recipe, preprocessor, inputs, targets, seed):
@@ -76,9 +80,14 @@ class Subject(abc.ABC):
         return as_arrays(model.predict(inputs, batch_size=128, verbose=0))
 
     def judge(self, task, split="test"):
-        """The scores of a trained task with its preprocessor, from raw data: a dict whose first is `score`."""
+        """The scores of a trained task with its preprocessor, from raw data."""
         inputs, answers = self.load(split)
-        return {"score": self.score(as_arrays(task.predict(inputs, batch_size=128, verbose=0)), answers)}
+        outputs = as_arrays(task.predict(inputs, batch_size=128, verbose=0))
+        return self.scores(outputs, self.align(task.preprocessor, inputs, answers))
+
+    def scores(self, outputs, answers):
+        """The score, and what else is to be known of the same answers: a dict whose first is `score`."""
+        return {"score": self.score(outputs, answers)}
 
     def example(self):
         """One raw input without its batch axis: what is timed and shown on the card."""

@@ -1,6 +1,7 @@
 """Texts that are classified."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 
@@ -8,7 +9,7 @@ import keras
 import keras_hub
 
 from zoo.batches import Batches
-from zoo.datasets import sst2
+from zoo.datasets import reuters, sst2
 from zoo.subjects.subject import Subject, share_right, smooth
 from zoo.text import MixerTextBackbone, MixerTextClassifier, MixerTextClassifierPreprocessor, MixerTokenizer
 
@@ -59,7 +60,7 @@ class Texts(Subject):
     def loss(self):
         return keras.losses.CategoricalCrossentropy(from_logits=True)
 
-    def targets(self, recipe, preprocessor, answers):
+    def targets(self, recipe, answers):
         return smooth(answers, len(self.names), self.settings(recipe)["label_smoothing"])
 
     def batches(self, recipe, preprocessor, inputs, targets, seed):
@@ -70,13 +71,13 @@ class Texts(Subject):
         return share_right(outputs, answers)
 
 
-def read_word_pieces(file, size, texts):
+def read_word_pieces(file, size, texts, lowercase=True):
     """Word pieces of the texts that a function gives, learned once and kept in a file."""
     if not file.exists():
         import tensorflow as tf  # Needed by KerasHub's learner of word pieces alone.
 
         pieces = keras_hub.tokenizers.compute_word_piece_vocabulary(
-            tf.data.Dataset.from_tensor_slices(texts()), size, lowercase=True, reserved_tokens=SPECIAL_TOKENS
+            tf.data.Dataset.from_tensor_slices(texts()), size, lowercase=lowercase, reserved_tokens=SPECIAL_TOKENS
         )
         part = file.with_suffix(".part")
         part.write_text("\n".join(pieces) + "\n", encoding="utf-8")
@@ -98,4 +99,37 @@ SST2 = Texts(
     read=sst2.load,
     names=("against", "for"),
     splits={"train": "phrases"},
+)
+
+
+def _reuters(collection, counts, published):
+    """A row for R8 or R52."""
+    return Texts(
+        name=f"reuters_{collection}",
+        summary=f"The topic of news in English, one of {len(reuters.CLASSES[collection])}",
+        data=f"Reuters-21578, {collection.upper()}: {counts}; {reuters.SOURCE}",
+        licence=reuters.LICENCE,
+        limits="Knows news of business and trade in English of 1987; a document must have just one of the topics.",
+        measure="accuracy",
+        published=published,
+        read=functools.partial(reuters.load, collection),
+        names=reuters.CLASSES[collection],
+    )
+
+
+R8 = _reuters(
+    "r8",
+    "4,937 documents to train, 548 to choose, the last in time, 2,190 to test",
+    (
+        "convolution without pretrained vectors 0.940, LSTM 0.937, bidirectional LSTM 0.963, Yao 2019",
+        "graph convolution over words and documents (TextGCN), Yao 2019: 0.971",
+    ),
+)
+R52 = _reuters(
+    "r52",
+    "5,879 documents to train, 653 to choose, the last in time, 2,569 to test",
+    (
+        "convolution without pretrained vectors 0.854, LSTM 0.855, bidirectional LSTM 0.905, Yao 2019",
+        "graph convolution over words and documents (TextGCN), Yao 2019: 0.936",
+    ),
 )
