@@ -29,7 +29,7 @@ def test_all_data_sets_are_listed_with_their_licence_and_where_they_lie(shakespe
         )
     assert f"At {shakespeare / 'tinyshakespeare'}." in found.output
     assert "Not here. Get it: `keras-attn data fetch wikitext2`." in found.output
-    assert "It is not fetched automatically: `keras-attn data fetch fsdd` says what to do." in found.output
+    assert "It is not fetched automatically: `keras-attn data fetch pjm_hourly` says what to do." in found.output
 
 
 def test_content_is_verified_and_what_is_wrong_is_said(shakespeare, monkeypatch):
@@ -67,7 +67,7 @@ def test_what_is_fetched_is_named_with_its_place(shakespeare, monkeypatch):
 
 
 def test_errors_are_said_in_words(shakespeare):
-    found = run("data", "fetch", "fsdd")
-    assert found.exit_code == 2 and "Error: fsdd is not fetched automatically. Lay test.npz, train.npz" in found.output
+    found = run("data", "fetch", "pjm_hourly")
+    assert found.exit_code == 2 and "Error: pjm_hourly is not fetched automatically. Lay pjm10.csv.gz" in found.output
     found = run("data", "verify", "tinyshakespear")
     assert found.exit_code == 2 and "Did you mean 'tinyshakespeare'" in found.output

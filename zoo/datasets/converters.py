@@ -5,10 +5,7 @@ Each takes the bytes of the sources, in their order, and returns what stands in 
 
 import gzip
 import io
-import struct
 import tarfile
-
-import numpy as np
 
 
 def unchanged(content):
@@ -77,22 +74,6 @@ def archive(names):
         return file.getvalue()
 
     return pack
-
-
-def images(pixels, labels):
-    """Two gzipped files of the form IDX, of bytes `(N, H, W)` and `(N,)`, as the arrays x and y of an .npz file."""
-    file = io.BytesIO()
-    np.savez_compressed(file, x=_read_idx(pixels, 3), y=_read_idx(labels, 1))
-    return file.getvalue()
-
-
-def _read_idx(content, dimensions):
-    content = gzip.decompress(content)
-    # Two zeros, the type (8: bytes), how many dimensions, and each of them in four bytes.
-    start = 4 * (1 + dimensions)
-    if content[:4] != bytes((0, 0, 8, dimensions)):
-        raise ValueError(f"A file of bytes with {dimensions} dimensions begins otherwise than {content[:4]!r}.")
-    return np.frombuffer(content[start:], "uint8").reshape(struct.unpack(f">{dimensions}I", content[4:start]))
 
 
 def _lines(content):

@@ -29,7 +29,7 @@ class _Cut(Exception):
     """A connection that ended too early, or did not come about. What came before is kept."""
 
 
-def fetch(origin, path, checksum, progress=None):
+def fetch(origin, path, checksum, progress=None, keep=()):
     """Makes a file from its public sources.
 
     It has its name once it is whole and its content has the checksum. What came of the sources stays when this is
@@ -40,6 +40,7 @@ def fetch(origin, path, checksum, progress=None):
         path: the file's path; folders are made. A file that is there already is kept.
         checksum: the SHA-256 that its content must have (see `zoo.datasets.checksums`).
         progress: a `rich.progress.Progress` to show bars in; None for one on standard error where that is a terminal.
+        keep: URLs of sources that other files need too, and which stay for them.
 
     Raises:
         FetchError: if the sources cannot be reached, are not there or are others, or if the disk is full.
@@ -52,10 +53,11 @@ def fetch(origin, path, checksum, progress=None):
             return
         bar = stack.enter_context(bars()) if progress is None else progress
         task = bar.add_task(f"{path.parent.name}/{path.name}", total=None)
-        parts = [_download(url, path.parent / SOURCES, _Row(bar, task)) for url in origin.urls]
-        _convert(origin, parts, path, checksum)
-        for part in parts:
-            part.unlink(missing_ok=True)
+        parts = {url: _download(url, path.parent / SOURCES, _Row(bar, task)) for url in origin.urls}
+        _convert(origin, list(parts.values()), path, checksum)
+        for url, part in parts.items():
+            if url not in keep:
+                part.unlink()
         bar.update(task, visible=False)
 
 

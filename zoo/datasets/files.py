@@ -57,7 +57,9 @@ def cache():
 def fetch(dataset, name, progress=None):
     """Fetches a file into the cache, and returns its path. See `zoo.datasets.fetching.fetch`."""
     path = cache() / dataset / name
-    fetching.fetch(catalog.origin(dataset, name), path, catalog.checksum(dataset, name), progress)
+    others = (catalog.origin(dataset, other) for other in catalog.files(dataset) if not (path.parent / other).is_file())
+    keep = {url for other in others if other and other is not catalog.origin(dataset, name) for url in other.urls}
+    fetching.fetch(catalog.origin(dataset, name), path, catalog.checksum(dataset, name), progress, keep)
     return path
 
 

