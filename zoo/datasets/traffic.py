@@ -31,7 +31,8 @@ LIMITS = {"temp": (200, 330), "rain_1h": (0, 500)}
 def load(split, inputs=168, horizon=24, raw=False):
     """Windows of a split: 70, 10 and 20 % of the hours from 2 October 2012 to 30 September 2018.
 
-    Windows over a gap are left out: more than a fifth of the hours is missing, most of them in 307 days from August 2014 on.
+    Windows over a gap are left out. More than a fifth of the hours is missing, most of them in 307 days from August
+    2014 on.
 
     Args:
         split: "train", "dev" or "test". Of 168 and 24 hours there are 21,025, 4,464 and 10,290.
