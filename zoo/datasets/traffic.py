@@ -7,7 +7,6 @@
 """
 
 import csv
-import gzip
 
 import numpy as np
 
@@ -54,8 +53,7 @@ def read(path):
 
     Of an hour that has several rows, one for each kind of weather, the first counts.
     """
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(line for _, line in files.read_lines(path)))
     needed = [*COLUMNS, "date_time", "holiday"]
     if not rows or any(column not in rows[0] for column in needed):
         raise ValueError(f"{path} must have the columns {needed}. It has: {list(rows[0]) if rows else 'no rows'}")
