@@ -59,7 +59,8 @@ def _as_text(value):
     if isinstance(value, dict):
         return _escape(json.dumps(value, ensure_ascii=False))
     if isinstance(value, (list, tuple)):
-        return ", ".join(_as_text(part) for part in value)
+        parts = [_as_text(part) for part in value]
+        return ("; " if any("," in part for part in parts) else ", ").join(parts)
     return f"{value:.4g}" if isinstance(value, float) else _escape(value)
 
 

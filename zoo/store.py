@@ -36,7 +36,12 @@ def presets():
     >>> sorted(presets())
     ['mixer_gru_sst2', 'mixer_multi_head_sst2']
     """
-    return {name: safety.read_json(DIRECTORY / name, "card.json") for name in PRESETS}
+    return {name: card(name) for name in PRESETS}
+
+
+def card(name_or_directory):
+    """The card of a preset, by its name or its directory: a dict, see `zoo.cards`."""
+    return safety.read_json(_find(name_or_directory), "card.json")
 
 
 def load(name_or_directory):

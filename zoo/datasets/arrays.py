@@ -1,21 +1,29 @@
 """What loaders of numbers share: reading archives and tables, taking apart what was joined, padding, holding out."""
 
 import csv
-import gzip
 import itertools
+import zipfile
+import zlib
 
 import numpy as np
 
 from keras_attn.lookup import whole_number
+from zoo.datasets import files
 
 
 def read(path, *keys):
     """The arrays of those names in an .npz file, in that order. Each is read once: each access decompresses anew."""
+    # What is no archive, numpy would take for a pickle.
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is damaged: it is no archive, or its end is missing. Get it again.")
     with np.load(path, allow_pickle=False) as file:
         missing = [key for key in keys if key not in file.files]
         if missing:
             raise ValueError(f"{path} must hold the arrays {list(keys)}. It holds: {file.files}")
-        return tuple(file[key] for key in keys)
+        try:
+            return tuple(file[key] for key in keys)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise ValueError(f"{path} is damaged: {error}. Get it again.") from error
 
 
 def read_table(path, columns, dated=True):
@@ -30,10 +38,9 @@ def read_table(path, columns, dated=True):
         The dates, a list of strings, empty if there are none; and `(T, C)`, float64.
     """
     first = int(dated)
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
-    if dated and [name.lower() for name in rows[0]] != ["date", *(name.lower() for name in columns)]:
-        raise ValueError(f"The first line of {path} must name date, {', '.join(columns)}. Received: {rows[0]}")
+    rows = list(csv.reader(line for _, line in files.read_lines(path)))
+    if dated and [name.lower() for row in rows[:1] for name in row] != ["date", *(name.lower() for name in columns)]:
+        raise ValueError(f"The first line of {path} must name date, {', '.join(columns)}. Received: {rows[:1]}")
     rows = rows[first:]
     numbers = [_read_numbers(row[first:], len(columns), line, path) for line, row in enumerate(rows, start=1 + first)]
     return [row[0] for row in rows if dated], np.array(numbers, dtype="float64")

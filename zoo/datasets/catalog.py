@@ -57,7 +57,7 @@ def _checksums():
 DATASETS = {
     "an4_mfcc": DataSet(
         task="connected speech recognition",
-        licence="AN4's own, like BSD",
+        licence="CMU AN4's own, like BSD",
         weights=PUBLISH,
     ),
     "babi": DataSet(
@@ -89,7 +89,7 @@ DATASETS = {
     ),
     "exchange_rate": DataSet(
         task="forecasting exchange rates",
-        licence="none stated",
+        licence="unclear; to measure with only",
         weights=KEEP,
     ),
     "fashion_mnist": DataSet(
@@ -99,7 +99,7 @@ DATASETS = {
     ),
     "finance": DataSet(
         task="forecasting prices of oil and the VIX",
-        licence="public domain",
+        licence="public domain (EIA) and PDDL",
         weights=PUBLISH,
     ),
     "fsdd": DataSet(

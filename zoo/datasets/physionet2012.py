@@ -95,9 +95,8 @@ def load(split):
             raise ValueError(f"What {path} holds must be {right}. Received: {names.tolist()}")
     counts = [len(part) for part in arrays.take_apart(minutes, offset)]
     stay = np.repeat(np.arange(len(counts)), counts)
-    possible = _are_possible(kinds, values)
-    x, since = bin_hourly(*(part[possible] for part in (stay, minutes, kinds, values)), len(counts))
-    stays = Stays(x, since, _as_static(*static.T), y.astype("int32"), record)
+    x, since = bin_hourly(stay, minutes, kinds, values, len(counts))
+    stays = Stays(x, since, as_static(*static.T), y.astype("int32"), record)
     if split == "test":
         return stays
     kept = arrays.hold_out(stays.y, EVERY) == (split == "dev")
@@ -105,7 +104,7 @@ def load(split):
 
 
 def bin_hourly(stay, minutes, kinds, values, count):
-    """Events brought to hours.
+    """Events brought to hours. What is outside of `LIMITS` counts as not measured.
 
     Args:
         stay: `(events,)`, which stay each belongs to.
@@ -117,6 +116,11 @@ def bin_hourly(stay, minutes, kinds, values, count):
     Returns:
         `x` and `since` as in `Stays`.
     """
+    if len(minutes) and not 0 <= minutes.min() <= minutes.max() <= 60 * HOURS:
+        raise ValueError(f"Minutes must be in [0, {60 * HOURS}]. Received: {minutes.min()} to {minutes.max()}")
+    low, high = np.array([LIMITS.get(name, (-np.inf, np.inf)) for name in MEASURED]).T
+    possible = (values >= low[kinds]) & (values <= high[kinds])
+    stay, minutes, kinds, values = (part[possible] for part in (stay, minutes, kinds, values))
     shape = (count, HOURS, len(MEASURED))
     size = count * HOURS * len(MEASURED)
     hour = np.minimum(minutes.astype("int64") // 60, HOURS - 1)
@@ -136,12 +140,11 @@ def carry_forward(x):
     return np.take_along_axis(x, np.maximum.accumulate(steps, axis=1), axis=1)
 
 
-def _are_possible(kinds, values):
-    low, high = np.array([LIMITS.get(name, (-np.inf, np.inf)) for name in MEASURED]).T
-    return (values >= low[kinds]) & (values <= high[kinds])
+def as_static(age, gender, height, unit, weight):
+    """What the source says of stays at admission, arrays `(N,)` with -1 for unknown, as `static` of `Stays`.
 
-
-def _as_static(age, gender, height, unit, weight):
+    The unit is 1 for coronary care, 2 for recovery from cardiac surgery, 3 for medical and 4 for surgical.
+    """
     columns = []
     for name, numbers in (("Age", age), ("Gender", gender), ("Height", height), ("Weight", weight)):
         low, high = LIMITS.get(name, (0, np.inf))

@@ -11,7 +11,7 @@ SPLITS = ("train", "dev", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Windows over a series, one a step. `x` and `y` are views of it, which cannot be written to.
+    """Windows over a series, one a step. If nothing is missing, `x` and `y` are views of it and cannot be written to.
 
     Attributes:
         x: `(N, inputs, C)`, float32, what is seen.
@@ -35,7 +35,7 @@ def cut(values, names, ends, split, inputs, horizon, raw=False):
     its beginning, as in the benchmark of Zeng et al., 2022, https://arxiv.org/abs/2205.13504.
 
     Args:
-        values: `(T, C)`.
+        values: `(T, C)`. Windows with a NaN are left out.
         names: of the channels.
         ends: where train, dev and test end.
         split: "train", "dev" or "test".
@@ -54,13 +54,37 @@ def cut(values, names, ends, split, inputs, horizon, raw=False):
         raise ValueError(
             f"There is no window of {inputs} and {horizon} steps in {split}: train, dev and test end at {ends}."
         )
-    mean, deviation = values[: ends[0]].mean(axis=0), values[: ends[0]].std(axis=0)
+    mean, deviation = np.nanmean(values[: ends[0]], axis=0), np.nanstd(values[: ends[0]], axis=0)
     shown = values if raw else (values - mean) / deviation
     steps = shown[begin : ends[part]].astype("float32")
-    windows = np.lib.stride_tricks.sliding_window_view(steps, inputs + horizon, axis=0).swapaxes(1, 2)
+    windows = _slide(steps, inputs + horizon).swapaxes(1, 2)
+    whole = _slide(np.isfinite(steps).all(axis=1), inputs + horizon).all(axis=1)
+    if not whole.all():
+        windows = windows[whole]
     return Windows(windows[:, :inputs], windows[:, inputs:], tuple(names), mean, deviation)
+
+
+def _slide(steps, size):
+    return np.lib.stride_tricks.sliding_window_view(steps, size, axis=0)
 
 
 def end_by_share(length, train=0.7, test=0.2):
     """Where train, dev and test end in a series of so many steps; dev is what the two others leave."""
     return int(length * train), length - int(length * test), length
+
+
+def bridge(series, longest):
+    """Gaps of up to so many steps, NaN, filled by straight lines; longer ones, and those at the ends, stay.
+
+    Args:
+        series: `(T,)`.
+        longest: at least 1.
+
+    Returns:
+        `(T,)`.
+    """
+    steps, known = np.arange(len(series)), np.flatnonzero(np.isfinite(series))
+    before = known[np.maximum(known.searchsorted(steps, side="right") - 1, 0)]
+    behind = known[np.minimum(known.searchsorted(steps), len(known) - 1)]
+    filled = np.interp(steps, known, series[known], left=np.nan, right=np.nan)
+    return np.where(behind - before <= longest + 1, filled, np.nan)

@@ -36,6 +36,9 @@ class Tags(Subject):
     def classes(self):
         return self.names
 
+    def example(self):
+        return " ".join(self.load("test")[0][0])
+
     def prepare(self, recipe, work):
         settings = self.settings(recipe)
         file = work / f"{self.name}.{settings['vocabulary_size']}.vocabulary.txt"

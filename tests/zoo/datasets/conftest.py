@@ -11,7 +11,7 @@ def put(tmp_path, monkeypatch):
     """Writes a file of a data set, arrays or a text that is compressed, to where data is then looked for."""
     monkeypatch.setenv(files.VARIABLE, str(tmp_path))
 
-    def write(dataset, name, text=None, **arrays):
+    def write(dataset, name, text=None, /, **arrays):
         path = tmp_path / dataset / name
         path.parent.mkdir(exist_ok=True)
         if text is None:

@@ -18,6 +18,19 @@ def test_arrays_that_would_run_code_are_not_read(tmp_path):
         arrays.read(tmp_path / "some.npz", "a")
 
 
+def test_a_damaged_archive_is_said_to_be(tmp_path):
+    path = tmp_path / "some.npz"
+    np.savez_compressed(path, a=np.arange(1000))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    with pytest.raises(ValueError, match=r"some.npz is damaged: .* end is missing"):
+        arrays.read(path, "a")
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + b"damaged" + whole[middle + 7 :])
+    with pytest.raises(ValueError, match=r"some.npz is damaged: .* Get it again"):
+        arrays.read(path, "a")
+
+
 def test_what_was_joined_is_taken_apart_without_a_copy():
     joined = np.arange(14).reshape(7, 2)
     parts = arrays.take_apart(joined, np.array([0, 2, 2, 7], "uint32"))
@@ -66,5 +79,8 @@ def test_a_line_that_is_none_is_named(text, put, tmp_path):
 
 def test_a_table_with_other_columns_is_refused(put, tmp_path):
     put("some", "a.csv.gz", "date,down,up\n2020-01-01,2,3\n")
+    with pytest.raises(ValueError, match="must name date, up, down"):
+        arrays.read_table(tmp_path / "some/a.csv.gz", ("up", "down"))
+    put("some", "a.csv.gz", "")
     with pytest.raises(ValueError, match="must name date, up, down"):
         arrays.read_table(tmp_path / "some/a.csv.gz", ("up", "down"))

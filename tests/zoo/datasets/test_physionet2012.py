@@ -85,6 +85,9 @@ def test_what_there_is_not_is_refused(put):
     put_set(put, "set_b", [[(7, HR, 60)]], [[60, 1, 170, 1, 80]], params=np.array(MEASURED[::-1]))
     with pytest.raises(ValueError, match=r"must be .*'ALP', 'ALT'.*Received: .'pH', 'Weight'"):
         physionet2012.load("test")
+    put_set(put, "set_b", [[(7, HR, 60), (2881, HR, 70)]], [[60, 1, 170, 1, 80]])
+    with pytest.raises(ValueError, match=r"must be in \[0, 2880\]. Received: 7 to 2881"):
+        physionet2012.load("test")
 
 
 @real

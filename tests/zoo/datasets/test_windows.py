@@ -45,3 +45,18 @@ def test_parts_that_are_too_short_are_refused():
 
 def test_shares_are_those_of_the_benchmark():
     assert windows.end_by_share(7588) == (5311, 6071, 7588)
+
+
+def test_windows_with_a_gap_are_left_out():
+    holed = VALUES.copy()
+    holed[3, 1] = np.nan
+    train = windows.cut(holed, ("a", "b"), (11, 12, 13), "train", 3, 2, raw=True)
+    assert train.x[:, 0, 0].tolist() == [4, 5, 6] and train.y[:, -1, 0].tolist() == [8, 9, 10]
+    np.testing.assert_allclose(train.mean, [5, 520 / 10])
+
+
+def test_short_gaps_are_bridged_by_straight_lines():
+    none = np.nan
+    series = np.array([none, 2, none, none, 8, none, none, none, 3, none])
+    np.testing.assert_array_equal(windows.bridge(series, 2), [none, 2, 4, 6, 8, none, none, none, 3, none])
+    np.testing.assert_array_equal(windows.bridge(series, 3), [none, 2, 4, 6, 8, 6.75, 5.5, 4.25, 3, none])
