@@ -43,7 +43,7 @@ def test_tasks_are_listed_with_what_is_published():
 
 
 def test_the_zoo_is_listed():
-    assert run("zoo").exit_code == 0
+    assert run("zoo", "list").exit_code == 0
 
 
 def test_help_and_tasks_import_no_keras():
