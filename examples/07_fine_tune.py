@@ -21,7 +21,7 @@ PRAISE = [
     "warm",
     "powerful",
 ]
-BLAME = "dull boring awful lifeless stupid tedious bad pointless lame mediocre".split()
+BLAME = ["dull", "boring", "awful", "lifeless", "stupid", "tedious", "bad", "pointless", "lame", "mediocre"]
 NOUNS = ["film", "story", "cast", "script", "ending"]
 FOR, AGAINST, MIXED = 0, 1, 2
 
