@@ -1,7 +1,7 @@
 """Fine-tuning: a preset that knows praise from blame learns, from few sentences, to tell what is mixed as well.
 
-It is asked about words that none of these sentences has: only what was learned before tells what they mean. Three ways are
-tried: all weights learn; those of low rank beside query and value (LoRA); and all from scratch.
+It is asked about words that none of these sentences has: only what was learned before tells what they mean. Three ways
+are tried: all weights learn; those of low rank beside query and value (LoRA); and all from scratch.
 """
 
 import keras
