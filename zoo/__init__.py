@@ -25,6 +25,7 @@ from zoo.text import (
     MixerTextClassifierPreprocessor,
     MixerTokenizer,
 )
+from zoo.tokens import SymbolTokenizer
 
 __all__ = [
     "Explanation",
@@ -45,6 +46,7 @@ __all__ = [
     "PresetError",
     "StoryAnswerer",
     "StoryVectorizer",
+    "SymbolTokenizer",
     "build_story_model",
     "explain",
     "load",
