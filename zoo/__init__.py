@@ -8,6 +8,8 @@ from zoo.image import (
     MixerImageClassifierPreprocessor,
     MixerImageConverter,
 )
+from zoo.language import MixerCausalLM, MixerCausalLMPreprocessor
+from zoo.perplexity import Foretold, perplexity
 from zoo.safety import PresetError
 from zoo.series import (
     MixerForecaster,
@@ -29,6 +31,9 @@ from zoo.tokens import SymbolTokenizer
 
 __all__ = [
     "Explanation",
+    "Foretold",
+    "MixerCausalLM",
+    "MixerCausalLMPreprocessor",
     "MixerForecaster",
     "MixerImageBackbone",
     "MixerImageClassifier",
@@ -50,6 +55,7 @@ __all__ = [
     "build_story_model",
     "explain",
     "load",
+    "perplexity",
     "presets",
     "save",
 ]
