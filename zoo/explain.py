@@ -34,8 +34,8 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
       weights;
     - what each position adds to the answer, and the norm of the answer's derivative by each.
 
-    A text is explained by its tokens, of a language model that which it takes to be the next; an image by the cells, and a series by the spans, that the model's weights
-    stand over, or else by at most 16 x 16 cells and 64 spans.
+    A text is explained by its tokens; an image by the cells, and a series by the spans, that the model's weights stand
+    over, or else by at most 16 x 16 cells and 64 spans. The answer of a language model is the token that comes next.
 
     Args:
         model: a preset's name, a directory that `save` wrote, the path of a `.keras` file, or a Keras model. Classes

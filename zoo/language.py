@@ -162,7 +162,7 @@ class MixerCausalLM(keras_hub.models.CausalLM):
         """The cache that holds all tokens before `first` but the last, and the function that goes on with it."""
         batch, length = token_ids.shape
         state = self.initial_state(batch, length)
-        counts = keras.tree.map_structure(lambda x: not x.shape, state)
+        counts = keras.tree.map_structure(lambda x: len(x.shape) == 0, state)
 
         def ask(prompt, cache, index):
             state = keras.tree.map_structure(lambda x, count: x[0] if count else x, cache, counts)
@@ -173,7 +173,7 @@ class MixerCausalLM(keras_hub.models.CausalLM):
             return index + 1, ask(token_ids, cache, index)[2]
 
         # A sampler takes what has the batch first. Scalars, which count positions, come once for each row.
-        cache = keras.tree.map_structure(lambda x: x if x.shape else ops.zeros((batch,), x.dtype) + x, state)
+        cache = keras.tree.map_structure(lambda x: x if len(x.shape) else ops.zeros((batch,), x.dtype) + x, state)
         start = ops.ones((), dtype="int32")
         _, cache = ops.while_loop(lambda index, cache: index < first, read, (start, cache))
         return cache, ask
@@ -183,7 +183,7 @@ class MixerCausalLM(keras_hub.models.CausalLM):
 
 
 def _as_rows(new, old):
-    return new if new.shape else ops.zeros_like(old) + new
+    return new if len(new.shape) else ops.zeros_like(old) + new
 
 
 def _until(token_ids, stop_token_ids, given):

@@ -45,8 +45,7 @@ class Foretold:
 
     @property
     def least_context(self):
-        """Before each token there were this many at least, but before the first ones, which have fewer, and `window` at
-        most."""
+        """So many stood before each token at least, except the first ones, and `window` at most."""
         return self.window - self.stride + 1
 
 
