@@ -199,7 +199,8 @@ TOKENIZERS = {
 }
 
 
-@pytest.fixture(params=TOKENIZERS)
+# One of the three stands for the others: most of the time goes into compiling.
+@pytest.fixture(params=["words", *(pytest.param(name, marks=pytest.mark.slow) for name in ("characters", "pieces"))])
 def raw_model(request):
     tokenizer = TOKENIZERS[request.param]()
     options = {"hidden_dim": 31, "num_layers": 1, "mixer": "gated_conv", "causal": True}
@@ -210,8 +211,9 @@ def raw_model(request):
     return model
 
 
-def test_labels_are_the_tokens_one_place_further(raw_model):
-    preprocessor = raw_model.preprocessor
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_labels_are_the_tokens_one_place_further(name):
+    preprocessor = zoo.MixerCausalLMPreprocessor(TOKENIZERS[name](), sequence_length=13)
     inputs, labels, weights = (keras.tree.map_structure(numbers, each) for each in preprocessor(["to be", "not"]))
     tokenizer = preprocessor.tokenizer
     ids = [tokenizer.start_token_id, *map(int, tokenizer("to be")), tokenizer.end_token_id]
@@ -339,7 +341,7 @@ def test_the_same_classes_come_back_in_new_processes_on_each_backend(backend, tm
     assert found == {expected}
 
 
-@pytest.mark.parametrize("mixer", ["min_gru", "multi_head"])
+@pytest.mark.parametrize("mixer", ["multi_head", pytest.param("min_gru", marks=pytest.mark.slow)])
 def test_what_comes_next_is_explained(mixer, tmp_path):
     tokenizer = TOKENIZERS["words"]()
     backbone = zoo.MixerTextBackbone(tokenizer.vocabulary_size(), hidden_dim=8, mixer=mixer, causal=True)
