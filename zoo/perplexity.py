@@ -98,7 +98,7 @@ def surprisals(model, token_ids, window, stride, batch_size=16):
     """`-log p` of each token of a stream but the first, given those before it: `(N - 1,)`, in nats.
 
     Args:
-        model: a `MixerCausalLM`.
+        model: a `MixerCausalLM`, or a functional model of the same inputs and outputs.
         token_ids: whole numbers `(N,)`, at least 2.
         window, stride, batch_size: see `perplexity`.
     """
@@ -106,7 +106,7 @@ def surprisals(model, token_ids, window, stride, batch_size=16):
     if whole_number("stride", stride) > window:
         raise ValueError(f"`stride` must be at most `window`. Received: stride={stride}, window={window}")
     token_ids = np.asarray(token_ids)
-    fixed = model.backbone.sequence_length
+    fixed = model.input["token_ids"].shape[1]
     if fixed not in (None, window):
         raise ValueError(f"The backbone reads {fixed} tokens at once. Received: window={window}")
     if token_ids.ndim != 1 or len(token_ids) < 2:
@@ -127,6 +127,6 @@ def surprisals(model, token_ids, window, stride, batch_size=16):
 
 def _reader(model):
     """The model of ids and of those that follow each to the surprisals `(B, T)`: logits of many tokens stay within."""
-    labels = keras.Input((model.backbone.sequence_length,), dtype="int32", name="labels")
+    labels = keras.Input(model.input["token_ids"].shape[1:], dtype="int32", name="labels")
     nats = ops.sparse_categorical_crossentropy(labels, model.output, from_logits=True)
     return keras.Model({**model.input, "labels": labels}, nats)

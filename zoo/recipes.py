@@ -37,6 +37,8 @@ _DOCUMENTS = {"sequence_length": 256, "vocabulary_size": 10000}
 _BEATS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 4, "dropout": 0.2}
 _STRIPS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 8, "dropout": 0.2, "standardize": True}
 _STAYS = {"hidden_dim": 48, "num_layers": 1, "dropout": 0.5, "marks_missing": True}
+_PLAYS = {"hidden_dim": 256, "num_layers": 4, "dropout": 0.2}
+_ARTICLES = {"hidden_dim": 240, "num_layers": 3, "dropout": 0.3}
 _HOURS = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
 
 
@@ -60,5 +62,12 @@ RECIPES = {
         *_pair("physionet2012", _STAYS, _BIDIRECTIONAL, "additive", {"head_dropout": 0.5}, epochs=12),
         *_pair("etth1", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
         *_pair("etth2", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
+        *_pair(
+            "tinyshakespeare", _PLAYS, "gru", "multi_head", epochs=20, batch_size=32, learning_rate=2e-3, seeds=(1,)
+        ),
+        *_pair(
+            *("wikitext2", _ARTICLES, "gru", "multi_head", {"sequence_length": 96, "head_dropout": 0.4}),
+            **{"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "seeds": (1,)},
+        ),
     )
 }
