@@ -178,6 +178,13 @@ def test_logits_are_float32_whatever_the_backbone_computes_in(dtype, tied):
     np.testing.assert_allclose(step_by_step(model, batch["token_ids"]), numbers(logits), atol=0.3)
 
 
+def test_a_state_keeps_its_dtypes_in_a_loop_of_half_precision():
+    found = generated(language_model(SMALL[-1], dtype="mixed_bfloat16"), "greedy")["token_ids"]
+    real = prompts()["padding_mask"].astype(bool)
+    np.testing.assert_array_equal(found[real], prompts()["token_ids"][real])
+    assert (found[~real] > 0).any()
+
+
 def test_dropout_acts_in_training_alone():
     model, batch = language_model("min_gru", dropout=0.5), token_batch()
     still = numbers(model(batch))
