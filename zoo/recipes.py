@@ -37,8 +37,11 @@ _DOCUMENTS = {"sequence_length": 256, "vocabulary_size": 10000}
 _BEATS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 4, "dropout": 0.2}
 _STRIPS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 8, "dropout": 0.2, "standardize": True}
 _STAYS = {"hidden_dim": 48, "num_layers": 1, "dropout": 0.5, "marks_missing": True}
-_PLAYS = {"hidden_dim": 256, "num_layers": 4, "dropout": 0.2}
+_PLAYS = {"hidden_dim": 256, "num_layers": 5, "dropout": 0.2}
 _ARTICLES = {"hidden_dim": 240, "num_layers": 3, "dropout": 0.3}
+_WINDOWS = {"sequence_length": 96, "head_dropout": 0.4}
+#: For texts that take long: one seed, and more passes.
+_LONG = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "seeds": (1,)}
 _HOURS = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
 
 
