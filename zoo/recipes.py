@@ -65,12 +65,7 @@ RECIPES = {
         *_pair("physionet2012", _STAYS, _BIDIRECTIONAL, "additive", {"head_dropout": 0.5}, epochs=12),
         *_pair("etth1", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
         *_pair("etth2", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
-        *_pair(
-            "tinyshakespeare", _PLAYS, "gru", "multi_head", epochs=20, batch_size=32, learning_rate=2e-3, seeds=(1,)
-        ),
-        *_pair(
-            *("wikitext2", _ARTICLES, "gru", "multi_head", {"sequence_length": 96, "head_dropout": 0.4}),
-            **{"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "seeds": (1,)},
-        ),
+        *_pair("tinyshakespeare", _PLAYS, "selective_state_space", "multi_head", **_LONG),
+        *_pair("wikitext2", _ARTICLES, "gru", "multi_head", _WINDOWS, **_LONG),
     )
 }
