@@ -8,6 +8,8 @@ from zoo.image import (
     MixerImageClassifierPreprocessor,
     MixerImageConverter,
 )
+from zoo.language import MixerCausalLM, MixerCausalLMPreprocessor
+from zoo.perplexity import Foretold, perplexity
 from zoo.safety import PresetError
 from zoo.series import (
     MixerForecaster,
@@ -25,9 +27,13 @@ from zoo.text import (
     MixerTextClassifierPreprocessor,
     MixerTokenizer,
 )
+from zoo.tokens import SymbolTokenizer
 
 __all__ = [
     "Explanation",
+    "Foretold",
+    "MixerCausalLM",
+    "MixerCausalLMPreprocessor",
     "MixerForecaster",
     "MixerImageBackbone",
     "MixerImageClassifier",
@@ -45,9 +51,11 @@ __all__ = [
     "PresetError",
     "StoryAnswerer",
     "StoryVectorizer",
+    "SymbolTokenizer",
     "build_story_model",
     "explain",
     "load",
+    "perplexity",
     "presets",
     "save",
 ]

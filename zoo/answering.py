@@ -1,16 +1,20 @@
 """What a preset says of one input, in words: what `keras-attn zoo predict` prints."""
 
+import keras_hub
 import numpy as np
 from keras import ops
 
 from zoo import reading, store
 from zoo.image import MixerImageClassifier
+from zoo.language import MixerCausalLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
 
 #: Of classes, so many of the likeliest are named.
 SHOWN = 5
+#: By so many tokens a text is continued.
+FURTHER = 64
 
 
 def answer(name, given):
@@ -21,7 +25,8 @@ def answer(name, given):
         given: a text, for models of texts, or the path of a file: an image, or numbers (.npy, .csv).
 
     Returns:
-        Lines of text: the likeliest classes with their probabilities, words with their tags, or numbers.
+        Lines of text: the likeliest classes with their probabilities, words with their tags, numbers, or a text that
+        goes on with the given one.
 
     Example:
     >>> [line.split()[0] for line in answer("mixer_gru_sst2", "a stirring, funny and finally transporting film")]
@@ -38,7 +43,7 @@ def answer(name, given):
 def _read(task, given):
     """What the task takes, without a batch axis."""
     reading.check_input(given)
-    if isinstance(task, (MixerTextClassifier, MixerTagger)):
+    if isinstance(task, (MixerTextClassifier, MixerTagger, MixerCausalLM)):
         return given
     if not reading.is_file(given):
         raise ValueError(f"The model takes no texts: name a file of an image or of numbers. Received: {given[:40]!r}")
@@ -69,10 +74,18 @@ def _steps(task, given, card):
     return [",".join(f"{value:.6g}" for value in step) for step in task.predict(given[None], verbose=0)[0]]
 
 
+def _continuation(task, given, card):
+    # Drawn from the likeliest tokens, always the same ones: the likeliest alone go round in circles.
+    task.compile(sampler=keras_hub.samplers.TopPSampler(p=0.9, seed=0))
+    length = 1 + len(task.preprocessor.tokenizer(given)) + FURTHER
+    return task.generate(given, max_length=min(length, task.backbone.sequence_length or length)).splitlines()
+
+
 _ANSWERS = {
     MixerTextClassifier: _classes,
     MixerImageClassifier: _classes,
     MixerSeriesClassifier: _classes,
     MixerTagger: _tags,
     MixerForecaster: _steps,
+    MixerCausalLM: _continuation,
 }

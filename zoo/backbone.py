@@ -57,6 +57,15 @@ class ShortConvolution(keras.layers.Layer):
             padded[:, first : (first + 1 - self.width) or None] * self.kernel[first] for first in range(self.width)
         )
 
+    def initial_state(self, batch_size):
+        """The inputs before the first one, as far as a causal convolution sees: `(B, width - 1, D)`, zeros."""
+        return ops.zeros((batch_size, self.width - 1, self.kernel.shape[1]), dtype=self.compute_dtype)
+
+    def step(self, inputs, state):
+        """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
+        seen = ops.concatenate([state, ops.cast(inputs, state.dtype)[:, None]], axis=1)
+        return ops.sum(seen * ops.cast(self.kernel, seen.dtype), axis=1), seen[:, 1:]
+
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
@@ -126,6 +135,27 @@ class MixerBlock(keras.layers.Layer):
         x = inputs + self.mixer_dropout(x, training=training)
         hidden = self.mlp_output(self.mlp_hidden(self.mlp_norm(x)))
         return x + self.mlp_dropout(hidden, training=training)
+
+    @property
+    def can_step(self):
+        """Whether it goes on from a state: it is causal, and its mixer can. It has a mixer's methods for that."""
+        return self.causal and self.mixer.can_step
+
+    def initial_state(self, batch_size, max_length=None):
+        """The state before the first position: a dictionary of what the convolution and the mixer keep."""
+        state = {"mixer": self.mixer.initial_state(batch_size, max_length)}
+        return (
+            state if self.convolution is None else {**state, "convolution": self.convolution.initial_state(batch_size)}
+        )
+
+    def step(self, inputs, state):
+        """Output `(B, D)` and next state for inputs `(B, D)` at the next position, which is a real one."""
+        x, after = self.mixer_norm(inputs), {}
+        if self.convolution is not None:
+            x, after["convolution"] = self.convolution.step(x, state["convolution"])
+        x, after["mixer"] = self.mixer.step(x, state["mixer"])
+        x = inputs + ops.cast(x, inputs.dtype)
+        return x + self.mlp_output(self.mlp_hidden(self.mlp_norm(x))), after
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -39,6 +39,11 @@ _STRIPS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 8, "dropout": 0.2, "
 _STAYS = {"hidden_dim": 48, "num_layers": 1, "dropout": 0.5, "marks_missing": True}
 _SERIES = {"hidden_dim": 48, "num_layers": 3, "dropout": 0.1}
 _ARCHIVE = {"epochs": 200, "batch_size": 16, "learning_rate": 2e-3}
+_PLAYS = {"hidden_dim": 256, "num_layers": 5, "dropout": 0.2}
+_ARTICLES = {"hidden_dim": 240, "num_layers": 3, "dropout": 0.3}
+_WINDOWS = {"sequence_length": 96, "head_dropout": 0.4}
+#: For texts that take long: one seed, and more passes.
+_LONG = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "seeds": (1,)}
 _HOURS = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
 
 
@@ -67,5 +72,7 @@ RECIPES = {
         ),
         *_pair("etth1", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
         *_pair("etth2", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
+        *_pair("tinyshakespeare", _PLAYS, "selective_state_space", "multi_head", **_LONG),
+        *_pair("wikitext2", _ARTICLES, "gru", "multi_head", _WINDOWS, **_LONG),
     )
 }

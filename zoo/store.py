@@ -11,6 +11,7 @@ import numpy as np
 from keras_attn.lookup import choose
 from zoo import cards, safety
 from zoo.image import MixerImageClassifier
+from zoo.language import MixerCausalLM
 from zoo.safety import PresetError
 from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.tagger import MixerTagger
@@ -19,7 +20,14 @@ from zoo.text import MixerTextClassifier
 #: The only classes `load` returns.
 TASKS = {
     f"zoo>{task.__name__}": task
-    for task in (MixerTextClassifier, MixerTagger, MixerImageClassifier, MixerSeriesClassifier, MixerForecaster)
+    for task in (
+        MixerTextClassifier,
+        MixerTagger,
+        MixerCausalLM,
+        MixerImageClassifier,
+        MixerSeriesClassifier,
+        MixerForecaster,
+    )
 }
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
