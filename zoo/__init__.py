@@ -8,12 +8,25 @@ from zoo.image import (
     MixerImageClassifierPreprocessor,
     MixerImageConverter,
 )
+from zoo.recognizer import (
+    MixerSpeechRecognizer,
+    MixerSpeechRecognizerPreprocessor,
+    MixerSpeechTokenizer,
+    error_rates,
+)
 from zoo.safety import PresetError
 from zoo.series import (
     MixerForecaster,
     MixerSeriesBackbone,
     MixerSeriesClassifier,
     MixerSeriesPreprocessor,
+)
+from zoo.sound import HiddenSpans, LogMel
+from zoo.speech import (
+    MixerAudioConverter,
+    MixerSpeechBackbone,
+    MixerSpeechClassifier,
+    MixerSpeechClassifierPreprocessor,
 )
 from zoo.store import load, presets, save
 from zoo.story import StoryAnswerer, StoryVectorizer
@@ -28,6 +41,9 @@ from zoo.text import (
 
 __all__ = [
     "Explanation",
+    "HiddenSpans",
+    "LogMel",
+    "MixerAudioConverter",
     "MixerForecaster",
     "MixerImageBackbone",
     "MixerImageClassifier",
@@ -36,6 +52,12 @@ __all__ = [
     "MixerSeriesBackbone",
     "MixerSeriesClassifier",
     "MixerSeriesPreprocessor",
+    "MixerSpeechBackbone",
+    "MixerSpeechClassifier",
+    "MixerSpeechClassifierPreprocessor",
+    "MixerSpeechRecognizer",
+    "MixerSpeechRecognizerPreprocessor",
+    "MixerSpeechTokenizer",
     "MixerTagger",
     "MixerTaggerPreprocessor",
     "MixerTextBackbone",
@@ -46,6 +68,7 @@ __all__ = [
     "StoryAnswerer",
     "StoryVectorizer",
     "build_story_model",
+    "error_rates",
     "explain",
     "load",
     "presets",
