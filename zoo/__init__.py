@@ -38,6 +38,7 @@ from zoo.text import (
     MixerTextClassifierPreprocessor,
     MixerTokenizer,
 )
+from zoo.tokens import SymbolTokenizer
 
 __all__ = [
     "Explanation",
@@ -67,6 +68,7 @@ __all__ = [
     "PresetError",
     "StoryAnswerer",
     "StoryVectorizer",
+    "SymbolTokenizer",
     "build_story_model",
     "error_rates",
     "explain",
