@@ -11,7 +11,6 @@ from zoo.image import (
 from zoo.recognizer import (
     MixerSpeechRecognizer,
     MixerSpeechRecognizerPreprocessor,
-    MixerSpeechTokenizer,
     error_rates,
 )
 from zoo.safety import PresetError
@@ -58,7 +57,6 @@ __all__ = [
     "MixerSpeechClassifierPreprocessor",
     "MixerSpeechRecognizer",
     "MixerSpeechRecognizerPreprocessor",
-    "MixerSpeechTokenizer",
     "MixerTagger",
     "MixerTaggerPreprocessor",
     "MixerTextBackbone",

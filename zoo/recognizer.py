@@ -5,8 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_attn.lookup import whole_number
-from zoo.speech import MixerSpeechBackbone, SpeechPreprocessor, SpeechTask
-from zoo.symbols import SymbolTokenizer
+from zoo.speech import SpeechPreprocessor, SpeechTask
+from zoo.tokens import SymbolTokenizer
 
 #: The logit of what cannot be. Far enough for a chance of 0 in float32, and within float16.
 NEVER = -1e4
@@ -14,21 +14,11 @@ BLANK = 0
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSpeechTokenizer(SymbolTokenizer):
-    """Texts to the ids of characters or words, found with our backbone: see `zoo.symbols.SymbolTokenizer`.
-
-    The id 0, padding, is CTC's blank.
-    """
-
-    backbone_cls = MixerSpeechBackbone
-
-
-@keras.saving.register_keras_serializable(package="zoo")
 class MixerSpeechRecognizerPreprocessor(SpeechPreprocessor):
     """Recordings and texts to the backbone's frames and ids `(B, N)`, 0 behind a text.
 
     Args:
-        tokenizer: a `MixerSpeechTokenizer`.
+        tokenizer: a `zoo.tokens.SymbolTokenizer`, most often of characters. The id 0, padding, is CTC's blank.
         audio_converter, mean, deviation, center, sequence_length: see `zoo.speech.SpeechPreprocessor`.
 
     Call arguments:
@@ -37,13 +27,13 @@ class MixerSpeechRecognizerPreprocessor(SpeechPreprocessor):
         sample_weight: passed through.
 
     Example:
-    >>> tokenizer = MixerSpeechTokenizer(["[PAD]", "a", "b"])
+    >>> tokenizer = SymbolTokenizer.of(["aab"], split="characters")
     >>> x, y = MixerSpeechRecognizerPreprocessor(tokenizer)([np.zeros((7, 3)), np.zeros((5, 3))], ["ab", "a"])
     >>> x["frames"].shape, y.tolist()
-    ((2, 7, 3), [[1, 2], [1, 0]])
+    ((2, 7, 3), [[4, 5], [4, 0]])
     """
 
-    tokenizer_cls = MixerSpeechTokenizer
+    tokenizer_cls = SymbolTokenizer
 
     def __init__(self, tokenizer, audio_converter=None, **kwargs):
         super().__init__(audio_converter, **kwargs)
@@ -113,12 +103,15 @@ class MixerSpeechRecognizer(SpeechTask):
         `(B, T, vocabulary_size)`, T as the backbone has tokens; padded ones are the blank for sure.
 
     Example:
-    >>> preprocessor = MixerSpeechRecognizerPreprocessor(MixerSpeechTokenizer(["[PAD]", "a", "b"]))
-    >>> recognizer = MixerSpeechRecognizer(MixerSpeechBackbone(3, mixer="gru"), 3, preprocessor)
+    >>> from zoo import MixerSpeechBackbone
+    >>> tokenizer = SymbolTokenizer.of(["ab"], split="characters")
+    >>> preprocessor = MixerSpeechRecognizerPreprocessor(tokenizer)
+    >>> backbone = MixerSpeechBackbone(3, mixer="gru")
+    >>> recognizer = MixerSpeechRecognizer(backbone, tokenizer.vocabulary_size(), preprocessor)
     >>> recognizer.predict([np.zeros((7, 3)), np.zeros((5, 3))], verbose=0).shape
-    (2, 7, 3)
-    >>> [set(text) <= set("ab") for text in recognizer.generate([np.zeros((7, 3)), np.zeros((5, 3))])]
-    [True, True]
+    (2, 7, 6)
+    >>> len(recognizer.generate([np.zeros((7, 3)), np.zeros((5, 3))]))
+    2
 
     Reference: Graves et al., 2006, https://doi.org/10.1145/1143844.1143891.
     """
@@ -194,7 +187,10 @@ class MixerSpeechRecognizer(SpeechTask):
         ids = ops.convert_to_numpy(found)[0]
         if self.preprocessor is None:
             return ids
-        return [self.preprocessor.tokenizer.detokenize(row[row >= 0].tolist()) for row in ids]
+        tokenizer = self.preprocessor.tokenizer
+        # An untrained model may say what no text has.
+        silent = [-1, *tokenizer.special_token_ids]
+        return [tokenizer.detokenize(row[~np.isin(row, silent)].tolist()) for row in ids]
 
     def get_config(self):
         return {**super().get_config(), "vocabulary_size": self.vocabulary_size, "dropout": self.dropout}
