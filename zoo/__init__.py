@@ -1,5 +1,6 @@
 """Models on KerasHub's base classes whose mixer is an argument, and presets trained with them."""
 
+from zoo.caption import MixerCaptioner, MixerCaptionerPreprocessor, caption_scores
 from zoo.explain import explain
 from zoo.explanation import Explanation
 from zoo.image import (
@@ -44,6 +45,8 @@ __all__ = [
     "HiddenSpans",
     "LogMel",
     "MixerAudioConverter",
+    "MixerCaptioner",
+    "MixerCaptionerPreprocessor",
     "MixerForecaster",
     "MixerImageBackbone",
     "MixerImageClassifier",
@@ -68,6 +71,7 @@ __all__ = [
     "StoryVectorizer",
     "SymbolTokenizer",
     "build_story_model",
+    "caption_scores",
     "error_rates",
     "explain",
     "load",

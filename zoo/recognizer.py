@@ -1,11 +1,13 @@
 """Speech in, text out: a recogniser that is trained by connectionist temporal classification (CTC)."""
 
 import keras
+import keras_hub
 import numpy as np
 from keras import ops
 
 from keras_attn.lookup import whole_number
-from zoo.speech import SpeechPreprocessor, SpeechTask
+from zoo.heads import PreparedAtOnce
+from zoo.speech import MixerSpeechBackbone, SpeechPreprocessor
 from zoo.tokens import SymbolTokenizer
 
 #: The logit of what cannot be. Far enough for a chance of 0 in float32, and within float16.
@@ -83,7 +85,7 @@ class BlankWherePadded(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSpeechRecognizer(SpeechTask):
+class MixerSpeechRecognizer(PreparedAtOnce, keras_hub.models.Task):
     """Speech to text: the backbone, and at each token the logits of all symbols and of the blank.
 
     `fit` and `evaluate` use Keras's CTC loss. `predict` answers with logits, `generate` with texts. A backbone with
@@ -116,6 +118,7 @@ class MixerSpeechRecognizer(SpeechTask):
     Reference: Graves et al., 2006, https://doi.org/10.1145/1143844.1143891.
     """
 
+    backbone_cls = MixerSpeechBackbone
     preprocessor_cls = MixerSpeechRecognizerPreprocessor
 
     def __init__(self, backbone, vocabulary_size, preprocessor=None, dropout=0.0, **kwargs):
@@ -142,11 +145,11 @@ class MixerSpeechRecognizer(SpeechTask):
         optimizer = keras.optimizers.Adam(1e-3) if optimizer == "auto" else optimizer
         super().compile(optimizer, keras.losses.CTC() if loss == "auto" else loss, **kwargs)
 
-    def prepare(self, x, y=None):
-        x, y = super().prepare(x, y)
+    def prepare(self, x, y=None, sample_weight=None):
+        x, y, sample_weight = super().prepare(x, y, sample_weight)
         if y is not None and isinstance(x, dict):
             self._check_room(np.asarray(x["padding_mask"]), np.asarray(y))
-        return x, y
+        return x, y, sample_weight
 
     def _check_room(self, mask, ids):
         """Raises if a text does not fit its recording: no alignment would mean an infinite loss."""
@@ -220,8 +223,7 @@ def error_rates(texts, answers):
 
 
 def _edit_distance(texts, answers):
-    import keras_hub  # It imports TensorFlow, and so does this metric.
-    import tensorflow as tf
+    import tensorflow as tf  # Which KerasHub's metric needs on every backend.
 
     metric = keras_hub.metrics.EditDistance()
     ragged = [tf.ragged.constant(each, dtype=tf.string, ragged_rank=1) for each in (texts, answers)]

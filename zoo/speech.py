@@ -8,7 +8,7 @@ from keras import ops
 from keras_attn import masks
 from keras_attn.lookup import plain, whole_number
 from zoo.backbone import check_stack, stack
-from zoo.heads import MaskedMean, compile_arguments
+from zoo.heads import MaskedMean, PreparedAtOnce, compile_arguments
 from zoo.sound import HiddenSpans, LogMel
 
 
@@ -360,28 +360,6 @@ def _pad(recordings, length):
     return {"frames": frames, "padding_mask": mask}
 
 
-class SpeechTask(keras_hub.models.Task):
-    """What all models of speech share: recordings are prepared at once, for no pipeline of tensors takes such lists."""
-
-    backbone_cls = MixerSpeechBackbone
-
-    def prepare(self, x, y=None):
-        """Recordings and answers as the model takes them, if there is a preprocessor and they are not yet so."""
-        raw = self.preprocessor is not None and isinstance(x, (list, tuple, np.ndarray))
-        return keras.utils.unpack_x_y_sample_weight(self.preprocessor(x, y) if raw else (x, y))[:2]
-
-    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
-        if isinstance(validation_data, (list, tuple)):
-            validation_data = (*self.prepare(*validation_data[:2]), *validation_data[2:])
-        return super().fit(*self.prepare(x, y), *args, validation_data=validation_data, **kwargs)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        return super().evaluate(*self.prepare(x, y), *args, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        return super().predict(self.prepare(x)[0], *args, **kwargs)
-
-
 @keras.saving.register_keras_serializable(package="zoo")
 class MixerSpeechClassifierPreprocessor(SpeechPreprocessor):
     """Recordings to the backbone's frames, for labels: see `zoo.speech.SpeechPreprocessor`.
@@ -394,7 +372,7 @@ class MixerSpeechClassifierPreprocessor(SpeechPreprocessor):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSpeechClassifier(SpeechTask):
+class MixerSpeechClassifier(PreparedAtOnce, keras_hub.models.Task):
     """Speech to the logits of classes, such as key words: the backbone, the mean over real tokens, a dense layer.
 
     Args:
@@ -416,6 +394,7 @@ class MixerSpeechClassifier(SpeechTask):
     (2, 10)
     """
 
+    backbone_cls = MixerSpeechBackbone
     preprocessor_cls = MixerSpeechClassifierPreprocessor
 
     def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.0, **kwargs):

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_attn.lookup import choose
 from zoo import cards, safety
+from zoo.caption import MixerCaptioner
 from zoo.image import MixerImageClassifier
 from zoo.recognizer import MixerSpeechRecognizer
 from zoo.safety import PresetError
@@ -29,6 +30,7 @@ TASKS = {
         MixerForecaster,
         MixerSpeechClassifier,
         MixerSpeechRecognizer,
+        MixerCaptioner,
     )
 }
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.

@@ -79,7 +79,7 @@ def test_a_recording_is_heard_alike_alone_and_among_longer_ones():
 def test_the_gradient_of_padded_tokens_is_zero():
     texts = ["ab", "a", "b"]
     recognizer = zoo.MixerSpeechRecognizer(backbone("gated_conv"), SYMBOLS, preprocessor())
-    x, y = recognizer.prepare(recordings(), texts)
+    x, y, _ = recognizer.prepare(recordings(), texts)
     x["frames"][1, 7:] = np.nan
     recognizer.compile(keras.optimizers.SGD(0.1))
     recognizer.fit(x, y, verbose=0)
