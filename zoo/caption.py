@@ -122,15 +122,28 @@ class MixerCaptionerPreprocessor(keras_hub.models.Preprocessor):
             return {"images": images, **self._begin(len(images), self.sequence_length)}
         if len(y) != len(images):
             raise ValueError(f"Each image has one caption. Received: {len(images)} images, {len(y)} captions")
-        ids = np.zeros((len(images), self.sequence_length + 1), "int32")
+        inputs, following, weight = self.captions(y)
+        return {"images": images, **inputs}, following, weight
+
+    def captions(self, captions):
+        """What is said of captions so far, `{"token_ids", "padding_mask"}`, what comes next, and its weight."""
+        ids = np.zeros((len(captions), self.sequence_length + 1), "int32")
         mask = np.zeros_like(ids)
-        for row, real, words in zip(ids, mask, self.tokenizer(list(y))):
+        for row, real, words in zip(ids, mask, self.tokenizer(list(captions))):
             words = [self.tokenizer.start_token_id, *words[: self.sequence_length - 1], self.tokenizer.end_token_id]
             row[: len(words)] = words
             real[: len(words)] = 1
         # A token is real if there is one to come after it: the end is only ever to be said.
-        inputs = {"images": images, "token_ids": ids[:, :-1] * mask[:, 1:], "padding_mask": mask[:, 1:]}
-        return inputs, ids[:, 1:], mask[:, 1:]
+        return {"token_ids": ids[:, :-1] * mask[:, 1:], "padding_mask": mask[:, 1:]}, ids[:, 1:], mask[:, 1:]
+
+    def texts(self, token_ids):
+        """The captions of token ids `(B, T)`, each up to its end: a list of strings."""
+        end, silent = self.tokenizer.end_token_id, self.tokenizer.special_token_ids
+        before = np.cumsum(token_ids == end, axis=1) == 0
+        return [
+            self.tokenizer.detokenize(row[real & ~np.isin(row, silent)].tolist())
+            for row, real in zip(token_ids, before)
+        ]
 
     def images(self, x):
         """Images as the backbone wants them, `(B, H, W, C)`, float32."""
@@ -151,13 +164,8 @@ class MixerCaptionerPreprocessor(keras_hub.models.Preprocessor):
         return {"token_ids": ids, "padding_mask": mask}
 
     def generate_postprocess(self, x):
-        """The captions of token ids: a list of strings."""
-        ids, mask = (ops.convert_to_numpy(x[name]) for name in ("token_ids", "padding_mask"))
-        silent = self.tokenizer.special_token_ids
-        return [
-            self.tokenizer.detokenize(row[real.astype(bool) & ~np.isin(row, silent)].tolist())
-            for row, real in zip(ids, mask)
-        ]
+        """The captions of what was generated: a list of strings."""
+        return self.texts(ops.convert_to_numpy(x["token_ids"]))
 
     def get_config(self):
         return {**super().get_config(), "sequence_length": self.sequence_length}

@@ -175,28 +175,34 @@ class MixerSpeechRecognizer(PreparedAtOnce, keras_hub.models.Task):
             batch_size: how many recordings are heard at once.
 
         Returns:
-            A list of strings; ids `(B, T)`, -1 behind a text, if there is no preprocessor.
+            A list of strings; lists of ids if there is no preprocessor.
         """
         logits = self.predict(x, batch_size=batch_size, verbose=0)
         return self.decode(logits, num_beams)
 
     def decode(self, logits, num_beams=1):
         """What `generate` makes of the logits of `predict`."""
-        whole_number("num_beams", num_beams)
-        steps = np.full(len(logits), logits.shape[1], "int32")
-        options = {"strategy": "greedy"} if num_beams == 1 else {"strategy": "beam_search", "beam_width": num_beams}
-        chances = ops.log_softmax(ops.convert_to_tensor(logits, dtype="float32"))
-        found, _ = ops.ctc_decode(chances, steps, mask_index=BLANK, **options)
-        ids = ops.convert_to_numpy(found)[0]
-        if self.preprocessor is None:
-            return ids
-        tokenizer = self.preprocessor.tokenizer
-        # An untrained model may say what no text has.
-        silent = [-1, *tokenizer.special_token_ids]
-        return [tokenizer.detokenize(row[~np.isin(row, silent)].tolist()) for row in ids]
+        rows = best_symbols(logits, num_beams)
+        return rows if self.preprocessor is None else as_texts(self.preprocessor.tokenizer, rows)
 
     def get_config(self):
         return {**super().get_config(), "vocabulary_size": self.vocabulary_size, "dropout": self.dropout}
+
+
+def best_symbols(logits, num_beams=1):
+    """The ids of each text, a list of lists, from logits `(B, T, K)` in which padded tokens are the blank."""
+    whole_number("num_beams", num_beams)
+    steps = np.full(len(logits), logits.shape[1], "int32")
+    options = {"strategy": "greedy"} if num_beams == 1 else {"strategy": "beam_search", "beam_width": num_beams}
+    chances = ops.log_softmax(ops.convert_to_tensor(logits, dtype="float32"))
+    found, _ = ops.ctc_decode(chances, steps, mask_index=BLANK, **options)
+    return [row[row >= 0].tolist() for row in ops.convert_to_numpy(found)[0]]
+
+
+def as_texts(tokenizer, rows):
+    """The texts of lists of ids, without what no text has but an untrained model may say."""
+    silent = set(tokenizer.special_token_ids)
+    return [tokenizer.detokenize([index for index in row if index not in silent]) for row in rows]
 
 
 def error_rates(texts, answers):
