@@ -7,6 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 #: Files that take longest on jax, most of it compiling.
 MOSTLY_COMPILING = (
     "test_adaptive",
+    "test_caption",
     "test_decoding",
     "test_delta",
     "test_end_to_end",
@@ -20,6 +21,7 @@ MOSTLY_COMPILING = (
     "test_nearest",
     "test_pooling",
     "test_product_key",
+    "test_recognizer",
     "test_segment",
     "test_universal",
 )
