@@ -7,7 +7,7 @@ import pytest
 
 import zoo
 from keras_attn import inspection
-from tests.zoo.helpers import D, fresh_process
+from tests.zoo.helpers import COMPILED, D, fresh_process
 from zoo.caption import BlindDecoder
 
 CAPTIONS = ["red up", "blue up", "red down", "blue down"]
@@ -104,7 +104,7 @@ def test_beams_find_the_caption_that_is_most_likely_of_all(attention):
 def test_a_captioner_learns_and_a_preset_says_the_same(tmp_path, attention):
     captions = CAPTIONS * 12
     model = captioner(attention, dropout=0.1)
-    model.compile(keras.optimizers.Adam(0.02), jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.02), jit_compile=COMPILED)
     model.fit(pictures(captions), captions, epochs=15, batch_size=16, verbose=0)
     images = pictures(CAPTIONS * 4, seed=1)
     answers = model.generate(images)

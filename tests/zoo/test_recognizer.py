@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.helpers import COMPILED
 from zoo.recognizer import BlankWherePadded
 
 D, CHANNELS = 11, 3
@@ -101,7 +102,7 @@ def test_a_recogniser_learns_to_spell(tmp_path):
     texts = ["".join(random.choice(["a", "b", " "], size=random.integers(1, 7))) for _ in range(61)]
     recognizer = zoo.MixerSpeechRecognizer(backbone("gated_conv", stem_width=3, num_layers=1), SYMBOLS, preprocessor())
     recognizer.preprocessor.measure(spell(texts))
-    recognizer.compile(keras.optimizers.Adam(0.02), jit_compile=False)
+    recognizer.compile(keras.optimizers.Adam(0.02), jit_compile=COMPILED)
     recognizer.fit(spell(texts), texts, epochs=25, batch_size=16, verbose=0)
     new = ["ab a", "b", "a b ab"]
     answers = recognizer.generate(spell(new, seed=2))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.zoo.helpers import CLASSES, B, D
+from tests.zoo.helpers import CLASSES, COMPILED, B, D
 from zoo.speech import FrameStem
 
 CHANNELS, FRAMES = 3, 13
@@ -128,7 +128,7 @@ def test_a_classifier_learns_from_waves():
     preprocessor.measure(tones)
     stack = backbone("gated_conv", subsampling=2, stem_width=3, hidden_frames=3, num_layers=1)
     classifier = zoo.MixerSpeechClassifier(stack, 2, preprocessor)
-    classifier.compile(keras.optimizers.Adam(0.01), jit_compile=False)
+    classifier.compile(keras.optimizers.Adam(0.01), jit_compile=COMPILED)
     classifier.fit(tones, labels, epochs=4, verbose=0, validation_data=(tones, labels))
     assert classifier.evaluate(tones, labels, verbose=0)[1] > 0.9
 
