@@ -110,7 +110,7 @@ class Recordings(Batches):
         seed: a list of integers, for example `[seed, epoch]`.
     """
 
-    STEP = 32
+    STEP = 64
     #: Fewer than of texts, of which there are more.
     POOL = 8
 

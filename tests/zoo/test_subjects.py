@@ -205,7 +205,7 @@ def test_recordings_of_like_length_stand_together_and_are_cut_to_the_longest():
     assert sorted(length for _, targets in seen for length in targets) == lengths.tolist()
     for inputs, targets in seen:
         assert inputs["padding_mask"].sum(axis=1).tolist() == targets.tolist()
-        assert inputs["frames"].shape == (5, -(-max(targets) // 32) * 32, 1)
+        assert inputs["frames"].shape == (5, -(-max(targets) // 64) * 64, 1)
     assert seen[0][1].max() == 150 and seen[1][1].min() == 3
 
 
