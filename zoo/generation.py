@@ -39,6 +39,7 @@ def generate(step, state, token_ids, padding_mask, sampler, stop_token_ids=None,
         count = ops.shape(token_ids)[0]
         last, given = (ops.slice(token_ids, [0, place], [count, 1])[:, 0] for place in (index - 1, index))
         logits, state = step(last, as_was(cache["state"]))
+        logits = ops.cast(logits, "float32")  # In half precision there is no number for never.
         answering, ended = index >= cache["prompts"], cache["ended"]
         logits = ops.where(answering[:, None], logits, _nothing_but(given, logits))
         if stop_token_ids is not None:

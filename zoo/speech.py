@@ -322,7 +322,9 @@ class SpeechPreprocessor(keras_hub.models.Preprocessor):
     def frames(self, x):
         """The frames of each recording, before they are standardised: a list of arrays `(T, C)`."""
         if isinstance(x, str) or not len(x) or np.ndim(x[0]) == 0:
-            raise ValueError("Recordings come in a list or an array of them, at least one. Received: another thing")
+            raise ValueError(
+                f"Recordings come in a list or an array of them, at least one. Received: {type(x).__name__}"
+            )
         recordings = x if self.audio_converter is None else self.audio_converter(x)
         recordings = [np.asarray(frames, dtype="float32") for frames in recordings]
         wrong = [frames.shape for frames in recordings if frames.ndim != 2 or not len(frames)]

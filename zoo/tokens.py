@@ -1,7 +1,7 @@
 """A tokenizer whose vocabulary is a list of symbols: words between white space, or single characters.
 
-KerasHub's tokenizers of characters and bytes have neither padding nor start nor end, and its loader fails on a preset
-with one, for they have no assets. For words it has none.
+KerasHub's tokenizers of characters and bytes have neither padding nor start nor end, and no assets, without which it
+cannot save them in a preset. For words it has none.
 """
 
 import collections
