@@ -98,3 +98,27 @@ class Batches(keras.utils.PyDataset):
         if self.weights is None:
             return inputs, self.targets[rows]
         return inputs, self.targets[rows, :width], self.weights[rows, :width]
+
+
+class Recordings(Batches):
+    """One epoch of training batches of recordings of like length.
+
+    Args:
+        inputs: `{"frames": (N, T, C), "padding_mask": (N, T)}`, arrays.
+        targets: one row a recording.
+        batch_size: recordings in a batch; all of them if there are not so many.
+        seed: a list of integers, for example `[seed, epoch]`.
+    """
+
+    STEP = 64
+    #: Fewer than of texts, of which there are more.
+    POOL = 8
+
+    def __init__(self, inputs, targets, batch_size, seed, **kwargs):
+        super().__init__(inputs, targets, min(batch_size, len(targets)), seed, unknown_id=None, **kwargs)
+
+    def __getitem__(self, index):
+        rows = self.rows[index]
+        longest = int(self.inputs["padding_mask"][rows].sum(axis=1).max())
+        width = -(-longest // self.STEP) * self.STEP
+        return {name: x[rows, :width] for name, x in self.inputs.items()}, self.targets[rows]

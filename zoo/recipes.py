@@ -45,6 +45,25 @@ _WINDOWS = {"sequence_length": 96, "head_dropout": 0.4}
 #: For texts that take long: one seed, and more passes.
 _LONG = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "seeds": (1,)}
 _HOURS = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
+_DIGITS = {
+    "hidden_dim": 64,
+    "num_layers": 2,
+    "subsampling": 2,
+    "stem_width": 5,
+    "dropout": 0.1,
+    "hidden_frames": 8,
+    "hidden_bands": 6,
+}
+_UTTERANCES = {
+    "hidden_dim": 128,
+    "num_layers": 3,
+    "subsampling": 4,
+    "stem_width": 9,
+    "dropout": 0.2,
+    "hidden_frames": 20,
+    "hidden_bands": 2,
+}
+_EMOJI = {"stem": "convolution", "patch_size": 8, "hidden_dim": 96, "num_layers": 3, "dropout": 0.1}
 
 
 def _pair(subject, backbone, implicit, explicit, options=None, **training):
@@ -74,5 +93,24 @@ RECIPES = {
         *_pair("etth2", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
         *_pair("tinyshakespeare", _PLAYS, "selective_state_space", "multi_head", **_LONG),
         *_pair("wikitext2", _ARTICLES, "gru", "multi_head", _WINDOWS, **_LONG),
+        *_pair("fsdd", _DIGITS, "gated_conv", "multi_head", epochs=15, batch_size=32, learning_rate=3e-3),
+        *_pair("an4", _UTTERANCES, _BIDIRECTIONAL, "multi_head", epochs=60, batch_size=16, learning_rate=2e-3),
+        Recipe(
+            "mixer_gated_conv_emoji_captions",
+            "emoji_captions",
+            {**_EMOJI, "mixer": "gated_conv"},
+            batch_size=64,
+            epochs=60,
+            learning_rate=2e-3,
+        ),
+        Recipe(
+            "mixer_multi_head_emoji_captions",
+            "emoji_captions",
+            {**_EMOJI, "mixer": "multi_head"},
+            {"attention": {"mixer": "additive", "units": 96}},
+            batch_size=64,
+            epochs=60,
+            learning_rate=2e-3,
+        ),
     )
 }

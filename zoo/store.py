@@ -10,10 +10,13 @@ import numpy as np
 
 from keras_attn.lookup import choose
 from zoo import cards, safety
+from zoo.caption import MixerCaptioner
 from zoo.image import MixerImageClassifier
 from zoo.language import MixerCausalLM
+from zoo.recognizer import MixerSpeechRecognizer
 from zoo.safety import PresetError
 from zoo.series import MixerForecaster, MixerSeriesClassifier
+from zoo.speech import MixerSpeechClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
 
@@ -27,6 +30,9 @@ TASKS = {
         MixerImageClassifier,
         MixerSeriesClassifier,
         MixerForecaster,
+        MixerSpeechClassifier,
+        MixerSpeechRecognizer,
+        MixerCaptioner,
     )
 }
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
