@@ -9,6 +9,7 @@ from zoo.image import (
     MixerImageConverter,
 )
 from zoo.safety import PresetError
+from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM, MixerSeq2SeqLMPreprocessor
 from zoo.series import (
     MixerForecaster,
     MixerSeriesBackbone,
@@ -18,6 +19,7 @@ from zoo.series import (
 from zoo.store import load, presets, save
 from zoo.story import StoryAnswerer, StoryVectorizer
 from zoo.story import build as build_story_model
+from zoo.symbols import SymbolTokenizer
 from zoo.tagger import MixerTagger, MixerTaggerPreprocessor
 from zoo.text import (
     MixerTextBackbone,
@@ -33,6 +35,9 @@ __all__ = [
     "MixerImageClassifier",
     "MixerImageClassifierPreprocessor",
     "MixerImageConverter",
+    "MixerSeq2SeqBackbone",
+    "MixerSeq2SeqLM",
+    "MixerSeq2SeqLMPreprocessor",
     "MixerSeriesBackbone",
     "MixerSeriesClassifier",
     "MixerSeriesPreprocessor",
@@ -45,6 +50,7 @@ __all__ = [
     "PresetError",
     "StoryAnswerer",
     "StoryVectorizer",
+    "SymbolTokenizer",
     "build_story_model",
     "explain",
     "load",

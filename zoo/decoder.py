@@ -54,23 +54,20 @@ class DecoderBlock(keras.layers.Layer):
         self.block = MixerBlock(
             mixer, mlp_ratio, short_convolution, causal=True, dropout=dropout, name="block", **policy
         )
-        self.reader_norm = keras.layers.LayerNormalization(epsilon=1e-5, **policy)
         self.reader = Summary(**policy) if reader is None else mixers.get(reader, name="reader", **policy)
+        self.reader_norm = None if reader is None else keras.layers.LayerNormalization(epsilon=1e-5, **policy)
         self.reader_dropout = keras.layers.Dropout(dropout, **policy)
 
     def build(self, inputs_shape, memory_shape):
         self.block.build(inputs_shape)
-        self.reader_norm.build(inputs_shape)
         self.reader.build(inputs_shape, memory_shape)
+        if self.reader_norm is not None:
+            self.reader_norm.build(inputs_shape)
         self.built = True
-
-    @property
-    def _asks(self):
-        return getattr(self.reader, "asks", True)
 
     def call(self, inputs, memory, padding_mask=None, memory_mask=None, training=None):
         padding_mask, memory_mask = _as_mask(padding_mask), _as_mask(memory_mask)
-        if not self._asks:
+        if self.reader_norm is None:
             told = self.reader(inputs, memory, value_mask=memory_mask)
             x = inputs + self.reader_dropout(told, training=training)
             return self.block.think(self.block.mix(x, padding_mask, training), training)
@@ -93,7 +90,7 @@ class DecoderBlock(keras.layers.Layer):
 
     def step(self, inputs, prepared, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
-        if not self._asks:
+        if self.reader_norm is None:
             told, _, reader = self.reader.attend_step(inputs, prepared, state["reader"])
             x, block = self.block.mix_step(inputs + told, state["block"])
         else:
@@ -169,7 +166,6 @@ class TokenDecoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_decoder(mixer, reader, num_layers, hidden_dim, mlp_ratio, short_convolution, positions)
         self.num_layers = num_layers
         self.mixer = mixer
         self.reader = reader
@@ -224,9 +220,7 @@ class TokenDecoder(keras.layers.Layer):
             # What no step changes stands apart from what does.
             "memory": prepared,
             "position": ops.zeros((), dtype="int32"),
-            "blocks": [
-                block.initial_state(known, batch, max_length) for block, known in zip(self.blocks, prepared)
-            ],
+            "blocks": [block.initial_state(known, batch, max_length) for block, known in zip(self.blocks, prepared)],
         }
 
     def step(self, token_ids, state):
@@ -256,8 +250,8 @@ class TokenDecoder(keras.layers.Layer):
         }
 
 
-def check_decoder(mixer, reader, num_layers, hidden_dim, mlp_ratio, short_convolution, positions):
-    """Raises `ValueError` for what no decoder can be made of."""
+def check_decoder(mixer, reader, num_layers, hidden_dim, mlp_ratio, short_convolution, positions, memory_length=None):
+    """Raises `ValueError` for what no decoder can be made of. `memory_length` is S where it is known."""
     check_stack(mixer, num_layers, hidden_dim, mlp_ratio, short_convolution, positions, causal=True)
     for spec in as_list(mixer):
         if not mixers.get(spec).can_step:
@@ -269,15 +263,19 @@ def check_decoder(mixer, reader, num_layers, hidden_dim, mlp_ratio, short_convol
             f"Received: {len(readers)} readers for num_layers={num_layers}"
         )
     for spec in readers:
-        _check_reader(spec)
+        if spec is not None:
+            _check_reader(spec, memory_length)
 
 
-def _check_reader(spec):
-    if spec is None:
-        return
-    if not mixers.get(spec).can_read:
+def _check_reader(spec, memory_length):
+    reader = mixers.get(spec)
+    if not reader.can_read:
         able = [name for name in mixers.names("explicit") if mixers.get(name).can_read]
         raise ValueError(
             "A reader is an explicit mixer whose queries can look at another sequence, one after another: "
             f"{', '.join(able)}; or None for a summary. Received: {plain(spec)!r}"
+        )
+    if reader.fixed_length and memory_length is None:
+        raise ValueError(
+            f"The reader {plain(spec)!r} works for one length only: give `encoder_sequence_length`. Received: None"
         )

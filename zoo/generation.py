@@ -11,8 +11,8 @@ NEVER = -1e9
 def generate(step, state, token_ids, padding_mask, sampler, stop_token_ids=None, model=None):
     """Prompts and what a sampler adds to them.
 
-    Rows go on until each has a stop token of its own. A row that has one adds nothing but that token, which costs
-    nothing: so a beam that has ended keeps its likelihood.
+    A prompt goes in token by token: where it has one, there is no other to be sampled, and it costs no likelihood. Nor
+    does what follows a row's stop token while others go on: so a beam that has ended keeps its likelihood.
 
     Args:
         step: `logits, state = step(token_ids, state)` for the token ids `(B,)` at the next position, logits `(B, V)`.
@@ -28,43 +28,32 @@ def generate(step, state, token_ids, padding_mask, sampler, stop_token_ids=None,
         Token ids and a boolean mask `(B, T)` of prompts and answers, stop tokens included.
     """
     padding_mask = ops.cast(padding_mask, "bool")
-    lengths = ops.sum(ops.cast(padding_mask, "int32"), axis=-1)
     batch = ops.shape(token_ids)[0]
-    first = ops.min(lengths)
-    rows = {
+    cache = {
         "state": by_row(state, batch),
-        "lengths": lengths,
+        "prompts": ops.sum(ops.cast(padding_mask, "int32"), axis=-1),
         "ended": ops.zeros((batch,), dtype="bool"),
     }
 
-    def advance(token_ids, rows, index):
-        """Logits for the token at `index`, and the rows after the one before it."""
+    def next_token(token_ids, cache, index):
         count = ops.shape(token_ids)[0]
-        last = ops.slice(token_ids, [0, index - 1], [count, 1])[:, 0]
-        logits, state = step(last, as_was(rows["state"]))
-        ended = rows["ended"]
+        last, given = (ops.slice(token_ids, [0, place], [count, 1])[:, 0] for place in (index - 1, index))
+        logits, state = step(last, as_was(cache["state"]))
+        logits = ops.cast(logits, "float32")  # In half precision there is no number for never.
+        answering, ended = index >= cache["prompts"], cache["ended"]
+        logits = ops.where(answering[:, None], logits, _nothing_but(given, logits))
         if stop_token_ids is not None:
-            answered = index - 1 >= rows["lengths"]
-            ended = ops.logical_or(ended, ops.logical_and(_any_of(last, stop_token_ids), answered))
-            logits = ops.where(ended[:, None], _nothing_but(stop_token_ids[0], logits), logits)
-        return logits, {**rows, "state": by_row(state, count), "ended": ended}
-
-    # What all prompts have in common goes in before anything is sampled.
-    _, rows = ops.while_loop(
-        lambda index, rows: index < first,
-        lambda index, rows: (index + 1, advance(token_ids, rows, index)[1]),
-        (ops.ones((), dtype="int32"), rows),
-    )
-
-    def next_token(prompt, cache, index):
-        logits, cache = advance(prompt, cache, index)
-        return logits, None, cache
+            new = ops.logical_and(index > cache["prompts"], _any_of(last, stop_token_ids))
+            ended = ops.logical_or(ended, new)
+            end = ops.full((count,), stop_token_ids[0], dtype=token_ids.dtype)
+            logits = ops.where(ended[:, None], _nothing_but(end, logits), logits)
+        return logits, None, {**cache, "state": by_row(state, count), "ended": ended}
 
     found = sampler(
         next=next_token,
         prompt=token_ids,
-        cache=rows,
-        index=first,
+        cache=cache,
+        index=1,
         mask=padding_mask,
         stop_token_ids=stop_token_ids,
         model=model,
@@ -97,10 +86,10 @@ def _any_of(token_ids, stop_token_ids):
     return found
 
 
-def _nothing_but(token_id, logits):
-    """Logits `(1, V)` that leave one token only."""
-    others = ops.not_equal(ops.arange(logits.shape[-1]), token_id)
-    return ops.cast(others, logits.dtype)[None] * NEVER
+def _nothing_but(token_ids, logits):
+    """Logits `(B, V)` that leave one token only in each row, that of the token ids `(B,)`."""
+    others = ops.arange(logits.shape[-1], dtype=token_ids.dtype)[None] != token_ids[:, None]
+    return NEVER * ops.cast(others, logits.dtype)
 
 
 def _answered(token_ids, padding_mask, stop_token_ids):

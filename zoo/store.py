@@ -12,6 +12,7 @@ from keras_attn.lookup import choose
 from zoo import cards, safety
 from zoo.image import MixerImageClassifier
 from zoo.safety import PresetError
+from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
@@ -19,7 +20,14 @@ from zoo.text import MixerTextClassifier
 #: The only classes `load` returns.
 TASKS = {
     f"zoo>{task.__name__}": task
-    for task in (MixerTextClassifier, MixerTagger, MixerImageClassifier, MixerSeriesClassifier, MixerForecaster)
+    for task in (
+        MixerTextClassifier,
+        MixerTagger,
+        MixerImageClassifier,
+        MixerSeriesClassifier,
+        MixerForecaster,
+        MixerSeq2SeqLM,
+    )
 }
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {

@@ -32,9 +32,6 @@ class Summary(keras.layers.Layer):
     Reference: Cho et al., 2014, https://arxiv.org/abs/1406.1078, eq. 5 and appendix A.1.1.
     """
 
-    #: It is told before the mixer mixes, which so can go on from it.
-    asks = False
-
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.mean = MaskedMean(dtype=self.dtype_policy)
