@@ -14,7 +14,7 @@ def main():
         classifier = zoo.load(name)
         logits = classifier.predict(REVIEWS, verbose=0)
         positive[name] = keras.ops.convert_to_numpy(keras.ops.softmax(logits))[:, 1]
-        print(f"{name} ({card['kind']}, test accuracy {card['test_accuracy']:.3f})")
+        print(f"{name} ({card['kind']}, test {card['score_is']} {card['test_score']:.3f})")
         for review, probability in zip(REVIEWS, positive[name]):
             print(f"  positive with {probability:.0%}: {review}")
     return positive

@@ -4,19 +4,15 @@ Keras is imported by the calls, not here, so that a backend can be chosen first 
 """
 
 import contextlib
-import importlib.util
-import logging
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tuning import zoo_cli
 from tuning.own import options as own
-
-BACKENDS = ("tensorflow", "jax", "torch")
-INTERRUPTED, WRONG, FAILED = 130, 2, 1
+from tuning.terminal import FAILED, errors_in_words, start_backend, status
 
 WEIGH = Annotated[
     str | None, typer.Option(help="What matters, and how much: latency=2,score=1. Reports say what to take then.")
@@ -28,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(zoo_cli.app, name="zoo")
 
 
 @app.command("tasks")
@@ -83,9 +80,9 @@ def tune(
 ):
     """Search, retrain the best of each kind on fresh seeds, decide, report."""
     words = {name: value for name, value in locals().items() if name in own.NAMES}
-    with _errors_in_words():
+    with errors_in_words():
         weights = _weights(weigh)
-        _start_backend(backend)
+        start_backend(backend)
         task = own.task_of(task, **words)
         if not isinstance(task, str):
             typer.echo(task.description)
@@ -119,8 +116,8 @@ def answer(
     backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
 ):
     """Answer the rows of a file with the winner of a search on own data."""
-    with _errors_in_words():
-        _start_backend(backend)
+    with errors_in_words():
+        start_backend(backend)
         import tuning
 
         found = tuning.predict(model, file, out)
@@ -137,13 +134,13 @@ def advise(
     backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
 ):
     """Guess before any search, from past verdicts on tasks that are alike, and say how far to believe it."""
-    with _errors_in_words():
-        _start_backend(backend)
+    with errors_in_words():
+        start_backend(backend)
         import tuning
         from tuning import record as records
         from tuning.reporting import advice
 
-        with _status() as say:
+        with status() as say:
             say("looking at the data, about a minute")
             found = tuning.advise(task, records.load(record or ()), seed)
         advice.show(found)
@@ -156,11 +153,11 @@ def remember(
     backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
 ):
     """Append what a search found to a record of past verdicts, for `advise`."""
-    with _errors_in_words():
-        _start_backend(backend)
+    with errors_in_words():
+        start_backend(backend)
         from tuning import record as records
 
-        with _status() as say:
+        with status() as say:
             say("looking at the data, about a minute")
             found = records.remember(directory, record)
         typer.echo(f"{found.task}: {found.answer}, explicit less implicit {found.difference:+.3f}. Written: {record}")
@@ -172,7 +169,7 @@ def report(
     weigh: WEIGH = None,
 ):
     """Write the reports of a finished search again, and say what it found."""
-    with _errors_in_words():
+    with errors_in_words():
         from tuning import result
 
         weights = _weights(weigh)
@@ -193,27 +190,16 @@ def explain(
     backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
 ):
     """Show what a model looks at when it answers: weights, sensitivities and shares."""
-    with _errors_in_words():
-        _start_backend(backend)
+    with errors_in_words():
+        start_backend(backend)
         import zoo
 
-        with _status() as say:
+        with status() as say:
             found = zoo.explain(model, given, out=out, output=output, method=method, at=at, say=say)
         typer.echo(found.answer)
         for note in found.notes:
             typer.echo(note)
         typer.echo(f"Written: {out}")
-
-
-@app.command("zoo")
-def list_zoo():
-    """List the trained models that come with the project."""
-    with _errors_in_words():
-        _start_backend(None)
-        import zoo
-
-        for name, card in zoo.presets().items():
-            typer.echo(f"{name:<28} {card.get('summary', '')}")
 
 
 def main():
@@ -250,48 +236,6 @@ def _progress():
     return contextlib.nullcontext(Lines(lambda text: typer.echo(text, err=True)))
 
 
-@contextlib.contextmanager
-def _status():
-    """A function that shows what is being done, where somebody watches."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    with console.status("preparing") if console.is_terminal else contextlib.nullcontext() as status:
-        yield status.update if status else lambda step: None
-
-
-def _start_backend(name):
-    """Imports Keras and KerasHub with the backend of that name; None leaves the choice to Keras."""
-    name = name or os.environ.get("KERAS_BACKEND")
-    if name:
-        _check_backend(name)
-        os.environ["KERAS_BACKEND"] = name
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _silence():
-        import zoo  # noqa: F401
-
-
-def _check_backend(name):
-    if name not in BACKENDS:
-        raise ValueError(f"The backend must be one of {', '.join(BACKENDS)}. Received: {name}")
-    if importlib.util.find_spec(name) is None:
-        raise ValueError(f"The backend {name} is not installed: `pip install {name}`, or name another one.")
-
-
-@contextlib.contextmanager
-def _silence():
-    """Nothing on standard error, not even from C++: TensorFlow greets there whatever it is told."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 def _weights(text):
     from tuning import weighing
 
@@ -320,26 +264,3 @@ def _show(found, folder, weights=None):
     typer.echo(f"Report: {folder / 'report.html'} and {folder / 'report.md'}; numbers: {folder / 'results.json'}")
     if found.preset:
         typer.echo(f"The winning model: zoo.load({str(folder / found.preset)!r})")
-
-
-class _errors_in_words:
-    """What a person did wrong is said in a line, without a traceback; a fault of ours keeps it."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        if kind is None:
-            return
-        if issubclass(kind, KeyboardInterrupt):
-            typer.echo("Interrupted. Give the same command again to go on: finished runs are kept.", err=True)
-            raise typer.Exit(INTERRUPTED)
-        if kind.__name__ == "SearchFailed":
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(FAILED)
-        if issubclass(kind, (ValueError, FileNotFoundError)):
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(WRONG)
-        if issubclass(kind, OSError) and error.filename is not None:
-            typer.echo(f"Error: {error.filename}: {error.strerror}", err=True)
-            raise typer.Exit(WRONG)

@@ -1,11 +1,45 @@
-"""Batches of texts of like length, in an order that depends on seed and epoch alone."""
+"""Training batches, in an order that depends on seed and epoch alone."""
 
 import keras
 import numpy as np
 
 
+class Shuffled(keras.utils.PyDataset):
+    """One epoch of training batches of examples of one size.
+
+    The last examples that do not fill a batch are left out: they are others in each epoch.
+
+    Args:
+        inputs, targets: each an array, or a dict or tuple of arrays, with one row an example.
+        batch_size: examples in a batch; all of them if there are not so many.
+        seed: a list of integers, for example `[seed, epoch]`.
+        weights: shares of the loss, one row an example; None for equal ones.
+        change: a function of a random generator and a batch of inputs that gives others, to train on more than there
+            is; None to leave them.
+    """
+
+    def __init__(self, inputs, targets, batch_size, seed, weights=None, change=None, **kwargs):
+        super().__init__(**kwargs)
+        self.columns = (inputs, targets) if weights is None else (inputs, targets, weights)
+        self.seed = seed
+        self.change = change
+        count = len(next(iter(keras.tree.flatten(inputs))))
+        order = np.random.default_rng(seed).permutation(count)
+        self.rows = order[: max(1, count // batch_size) * batch_size].reshape(-1, min(batch_size, count))
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        rows = self.rows[index]
+        inputs, *others = (keras.tree.map_structure(lambda x: x[rows], column) for column in self.columns)
+        if self.change is not None:
+            inputs = self.change(np.random.default_rng([*self.seed, index]), inputs)
+        return inputs, *others
+
+
 class Batches(keras.utils.PyDataset):
-    """One epoch of training batches.
+    """One epoch of training batches of texts of like length.
 
     Texts are shuffled, then sorted by length within pools of batches, so that little is padding. The last texts that do
     not fill a batch are left out: they are others in each epoch.
@@ -17,19 +51,21 @@ class Batches(keras.utils.PyDataset):
         seed: a list of integers, for example `[seed, epoch]`.
         unknown_id: what a dropped token becomes.
         word_dropout: share of the tokens dropped, in [0, 1).
+        weights: shares of the loss, `(N, T)`, for targets of each token, `(N, T)`; None for one target a text.
     """
 
     #: Widths are multiples of it: each new width is compiled anew.
     STEP = 8
     POOL = 50
 
-    def __init__(self, inputs, targets, batch_size, seed, unknown_id, word_dropout=0.0, **kwargs):
+    def __init__(self, inputs, targets, batch_size, seed, unknown_id, word_dropout=0.0, weights=None, **kwargs):
         super().__init__(**kwargs)
         self.inputs = inputs
         self.targets = targets
         self.seed = seed
         self.unknown_id = unknown_id
         self.word_dropout = word_dropout
+        self.weights = weights
         self.rows = self._arrange(batch_size)
 
     def _arrange(self, batch_size):
@@ -58,4 +94,7 @@ class Batches(keras.utils.PyDataset):
         ids = self.inputs["token_ids"][rows]
         dropped = np.random.default_rng([*self.seed, index]).random(ids.shape) < self.word_dropout
         ids = np.where(dropped & (mask > 0), self.unknown_id, ids)
-        return {"token_ids": ids[:, :width], "padding_mask": mask[:, :width]}, self.targets[rows]
+        inputs = {"token_ids": ids[:, :width], "padding_mask": mask[:, :width]}
+        if self.weights is None:
+            return inputs, self.targets[rows]
+        return inputs, self.targets[rows, :width], self.weights[rows, :width]

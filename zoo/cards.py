@@ -9,24 +9,29 @@ from pathlib import Path
 FIELDS = {
     "kind": "Kind of attention",
     "mixer": "Mixer",
+    "subject": "Trained on",
+    "classes": "Classes",
     "data": "Data",
     "licence": "Licence",
     "limits": "Limits",
     "recipe": "Recipe",
     "seeds": "Seeds",
-    "dev_accuracy": "Accuracy on dev, by seed",
-    "test_accuracy": "Accuracy on test, as stored",
-    "test_accuracy_by_seed": "Accuracy on test, by seed",
     "score_is": "Score",
+    "dev_score": "Score on dev, by seed",
     "test_score": "Score on test, as stored",
     "test_score_by_seed": "Score on test, by seed",
+    "further_scores": "Further scores on test, as stored",
+    "published": "What others reached",
     "parameters": "Parameters",
     "megabytes": "Size of the weights in MB",
-    "latency_ms": "Milliseconds for one sentence",
+    "training_s": "Seconds of training, by seed",
+    "latency_ms": "Milliseconds for one example",
     "weights": "Weights stored as",
     "trained_with": "Trained with",
     "command": "Command that reproduces it",
 }
+#: What stands elsewhere on a card, or is for programs.
+NOT_LISTED = ("name", "summary", "form", "picture")
 
 
 def write(card, directory):
@@ -37,11 +42,13 @@ def write(card, directory):
 
 
 def as_markdown(card):
-    """A card for reading: its known fields in order, then any others; its `form` is for programs."""
+    """A card for reading: its known fields in order, then any others; then the picture and the command."""
     order = [name for name in FIELDS if name in card and name != "command"]
-    order += [name for name in card if name not in FIELDS and name not in ("name", "summary", "form")]
+    order += [name for name in card if name not in FIELDS and name not in NOT_LISTED]
     lines = [f"# {_escape(card.get('name') or 'A preset')}", "", _escape(card.get("summary", "")), ""]
     lines += [f"- **{_escape(FIELDS.get(name, name))}**: {_as_text(card[name])}" for name in order]
+    if "picture" in card:
+        lines += ["", f"![What it looks at]({card['picture']})"]
     if "command" in card:
         # In a block of code everything is plain text, as long as it is one line.
         lines += ["", f"{FIELDS['command']}:", "", f"    {' '.join(str(card['command']).split())}"]
@@ -52,7 +59,8 @@ def _as_text(value):
     if isinstance(value, dict):
         return _escape(json.dumps(value, ensure_ascii=False))
     if isinstance(value, (list, tuple)):
-        return ", ".join(_as_text(part) for part in value)
+        parts = [_as_text(part) for part in value]
+        return ("; " if any("," in part for part in parts) else ", ").join(parts)
     return f"{value:.4g}" if isinstance(value, float) else _escape(value)
 
 

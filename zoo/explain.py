@@ -232,9 +232,11 @@ def _inputs(model, given):
         raise ValueError(f"A model of texts, images or series is explained. Received: a model of inputs {shape}")
     series = numbers.astype("float32")
     series = series[:, None] if series.ndim == 1 else series
+    # Of a longer series the preprocessor keeps the last steps.
+    series = series[-(getattr(preprocessor, "sequence_length", None) or 0) :]
     if series.ndim != 2 or any(want not in (None, size) for want, size in zip(shape[1:], series.shape)):
         raise ValueError(f"The model takes series of shape {shape[1:]}. Received: an array of shape {series.shape}")
-    return "series", series[None], series
+    return "series", series[None] if preprocessor is None else np.asarray(preprocessor(series[None])), series
 
 
 def _text(model, preprocessor, given):

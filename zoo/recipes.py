@@ -5,30 +5,24 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A text classifier trained on SST-2.
+    """A model trained on a subject.
 
     Args:
         name: the preset's name.
-        backbone: arguments of `MixerTextBackbone` other than `vocabulary_size`.
-        vocabulary_size: word pieces at most, learned from the training phrases.
-        sequence_length: tokens of a text at most, start and end included.
-        head_dropout: share of the pooled vector dropped in training, in [0, 1).
-        word_dropout: share of the tokens replaced by the unknown one in training, in [0, 1).
-        label_smoothing: share of a label spread over the classes, in [0, 1).
-        batch_size: texts a step.
-        epochs: passes over the phrases; the one with the best accuracy on dev is kept.
+        subject: a name from `zoo.subjects.SUBJECTS`: the data, and how a model of it is judged.
+        backbone: arguments of the subject's backbone, other than those that follow from the data.
+        options: what else the subject lets choose; what is left out is the subject's own choice.
+        batch_size: examples a step.
+        epochs: passes over the training part; the one with the best score on dev is kept.
         learning_rate: AdamW's at its peak; it warms up over a tenth of the steps and then falls as a cosine to 0.
         weight_decay: AdamW's.
-        seeds: one run each; the preset is the run with the best accuracy on dev.
+        seeds: one run each; the preset is the run with the best score on dev.
     """
 
     name: str
+    subject: str
     backbone: dict
-    vocabulary_size: int = 8000
-    sequence_length: int = 64
-    head_dropout: float = 0.3
-    word_dropout: float = 0.1
-    label_smoothing: float = 0.1
+    options: dict = dataclasses.field(default_factory=dict)
     batch_size: int = 64
     epochs: int = 3
     learning_rate: float = 1e-3
@@ -36,12 +30,35 @@ class Recipe:
     seeds: tuple = (1, 2, 3)
 
 
-_SHARED = {"hidden_dim": 128, "num_layers": 1, "dropout": 0.3}
+_BIDIRECTIONAL = {"mixer": "gru", "bidirectional": True}
+_SENTENCES = {"hidden_dim": 128, "num_layers": 1, "dropout": 0.3}
+_WORDS = {"hidden_dim": 128, "num_layers": 2, "dropout": 0.3}
+_DOCUMENTS = {"sequence_length": 256, "vocabulary_size": 10000}
+_BEATS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 4, "dropout": 0.2}
+_STRIPS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 8, "dropout": 0.2, "standardize": True}
+_STAYS = {"hidden_dim": 48, "num_layers": 1, "dropout": 0.5, "marks_missing": True}
+_HOURS = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
+
+
+def _pair(subject, backbone, implicit, explicit, options=None, **training):
+    """An implicit and an explicit model of one size on one subject."""
+    for mixer in (implicit, explicit):
+        name = mixer if isinstance(mixer, str) else mixer["mixer"]
+        yield Recipe(f"mixer_{name}_{subject}", subject, {**backbone, "mixer": mixer}, options or {}, **training)
+
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("mixer_gru_sst2", {**_SHARED, "mixer": {"mixer": "gru", "bidirectional": True}, "positions": None}),
-        Recipe("mixer_multi_head_sst2", {**_SHARED, "mixer": "multi_head"}),
+        Recipe("mixer_gru_sst2", "sst2", {**_SENTENCES, "mixer": _BIDIRECTIONAL, "positions": None}),
+        Recipe("mixer_multi_head_sst2", "sst2", {**_SENTENCES, "mixer": "multi_head"}),
+        *_pair("ud_ewt", _WORDS, _BIDIRECTIONAL, "multi_head", epochs=8, learning_rate=2e-3),
+        *_pair("reuters_r8", _SENTENCES, "gated_conv", "additive", _DOCUMENTS, epochs=12),
+        *_pair("reuters_r52", _SENTENCES, "gated_conv", "additive", _DOCUMENTS, epochs=16),
+        *_pair("mitbih_beats", _BEATS, "gated_conv", "multi_head", {"balance": 0.3}, epochs=6, batch_size=128),
+        *_pair("mitbih_strips", _STRIPS, _BIDIRECTIONAL, "multi_head", epochs=20, batch_size=32),
+        *_pair("physionet2012", _STAYS, _BIDIRECTIONAL, "additive", {"head_dropout": 0.5}, epochs=12),
+        *_pair("etth1", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
+        *_pair("etth2", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
     )
 }

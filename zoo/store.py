@@ -31,8 +31,8 @@ TASKS = {
 }
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
-    "mixer_gru_sst2": "8582bf3870870d786127e5fcab5909f16b17da5fa37a7fcb0dfa1ea1b41a5eef",
-    "mixer_multi_head_sst2": "b9f60eca0e38a56515a4b8a56d914cfc760a57d3fcea34e8216ac8b5dd5449ad",
+    "mixer_gru_sst2": "f8fc2fc56bf0827aba75dd9690dc8f184edd838195c3899192570e0244d2c9e8",
+    "mixer_multi_head_sst2": "8c608a1477291236e54f1bcfb82e1acb1aa31b29e9bef16793ee4306ac063ef1",
 }
 DIRECTORY = Path(__file__).parent / "presets"
 
@@ -44,7 +44,12 @@ def presets():
     >>> sorted(presets())
     ['mixer_gru_sst2', 'mixer_multi_head_sst2']
     """
-    return {name: safety.read_json(DIRECTORY / name, "card.json") for name in PRESETS}
+    return {name: card(name) for name in PRESETS}
+
+
+def card(name_or_directory):
+    """The card of a preset, by its name or its directory: a dict, see `zoo.cards`."""
+    return safety.read_json(_find(name_or_directory), "card.json")
 
 
 def load(name_or_directory):
@@ -71,7 +76,7 @@ def load(name_or_directory):
         raise PresetError(f"The preset {directory} cannot be built: {error}") from error
 
 
-def save(task, directory, card=None, weights="float32"):
+def save(task, directory, card=None, weights="float32", files=None):
     """Writes a task model as a preset: configs, vocabulary, weights, card and checksums.
 
     Args:
@@ -79,6 +84,7 @@ def save(task, directory, card=None, weights="float32"):
         directory: path of a directory that is empty or does not exist yet.
         card: a dict for people: what it was trained on, and how well it does. See `zoo.cards`.
         weights: "float32", or "float16" for files of half the size. They load into models of any dtype.
+        files: further files for people, such as pictures: a dict from plain names to bytes.
     """
     if type(task) not in TASKS.values():
         raise TypeError(f"A preset holds one of {', '.join(TASKS)}. Received: {type(task).__name__}")
@@ -91,6 +97,8 @@ def save(task, directory, card=None, weights="float32"):
     if weights == "float16":
         for file in directory.glob("*.weights.h5"):
             _halve(file)
+    for name, content in (files or {}).items():
+        (directory / name).write_bytes(content)
     if card is not None:
         cards.write(card, directory)
     safety.write_checksums(directory)

@@ -56,6 +56,19 @@ class MixerTaggerPreprocessor(keras_hub.models.Preprocessor):
         starts = [np.cumsum([0, *(len(self._pieces(word)) for word in _as_words(words))])[:-1] for words in x]
         return [[int(start) for start in each if start < self.sequence_length] for each in starts]
 
+    def align(self, x, tags):
+        """Numbers of tags, a list for each list of words, put where each word's first piece stands.
+
+        Returns:
+            `(N, T)`, int32, and where there is a tag, `(N, T)`, float32: the weights that `fit` takes.
+        """
+        shape = (len(x), self.sequence_length)
+        labels, there = np.zeros(shape, "int32"), np.zeros(shape, "float32")
+        for row, (starts, found) in enumerate(zip(self.first_pieces(x), tags, strict=True)):
+            labels[row, starts] = found[: len(starts)]
+            there[row, starts] = 1
+        return labels, there
+
     def _pieces(self, word):
         if word not in self._known:
             found = [int(piece) for piece in self.tokenizer(word)]

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -15,12 +14,13 @@ import numpy as np
 from keras_attn import mixers
 from keras_attn.lookup import choose
 from zoo import checkpoint, store
-from zoo.batches import Batches
-from zoo.datasets import sst2
+from zoo.explain import explain
 from zoo.recipes import RECIPES
-from zoo.text import MixerTextBackbone, MixerTextClassifier, MixerTextClassifierPreprocessor, MixerTokenizer
+from zoo.subjects import SUBJECTS
+from zoo.subjects.subject import SPLITS
 
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+#: A picture of what the preset looks at, beside its card.
+LOOK = "look.png"
 
 
 def train(name, directory, work, epochs=None):
@@ -38,82 +38,78 @@ def train(name, directory, work, epochs=None):
     recipe = RECIPES[choose("recipe", name, RECIPES)]
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
-    tokenizer = MixerTokenizer(_read_vocabulary(recipe, work / f"{name}.vocabulary.txt"))
-    data = {split: _encode(recipe, tokenizer, *sst2.load(split)) for split in ("phrases", "dev", "test")}
-    runs = {seed: _run(recipe, tokenizer, data, seed, work, epochs or recipe.epochs) for seed in recipe.seeds}
-    best = max(runs, key=lambda seed: runs[seed][0]["dev"])
-    task = build(recipe, tokenizer, seed=best)
-    _without_preprocessor(task).set_weights(runs[best][1])
-    return _publish(recipe, task, {seed: progress for seed, (progress, _) in runs.items()}, best, directory)
+    course = _Course(recipe, work, epochs or recipe.epochs)
+    runs = {seed: course.run(seed) for seed in recipe.seeds}
+    best = choose_best(course.subject, {seed: progress["dev"] for seed, (progress, _) in runs.items()})
+    task = course.build(best)
+    task.set_weights(runs[best][1])
+    return _publish(course, task, {seed: progress for seed, (progress, _) in runs.items()}, best, directory)
 
 
-def build(recipe, tokenizer, seed):
-    """The classifier of a recipe, untrained."""
-    keras.utils.set_random_seed(seed)
-    backbone = MixerTextBackbone(tokenizer.vocabulary_size(), **recipe.backbone)
-    preprocessor = MixerTextClassifierPreprocessor(tokenizer, sequence_length=recipe.sequence_length)
-    return MixerTextClassifier(backbone, num_classes=2, preprocessor=preprocessor, dropout=recipe.head_dropout)
+def choose_best(subject, scores):
+    """The seed with the best score, the first of equal ones."""
+    best = next(iter(scores))
+    for seed, score in scores.items():
+        best = seed if subject.is_better(score, scores[best]) else best
+    return best
 
 
-def accuracy(task, split):
-    """Share of a split of SST-2 that a classifier with a preprocessor gets right, from raw text."""
-    texts, labels = sst2.load(split)
-    return _share_right(task.predict(texts, batch_size=128, verbose=0), labels)
+class _Course:
+    """A recipe with its data: what all of its runs share."""
 
+    def __init__(self, recipe, work, epochs):
+        self.recipe, self.work, self.epochs = recipe, work, epochs
+        self.subject = SUBJECTS[choose("subject", recipe.subject, SUBJECTS)]
+        self.preprocessor = self.subject.prepare(recipe, work)
+        self.data = {split: self._encode(*self.subject.load(split)) for split in SPLITS}
+        inputs, answers = self.data["train"]
+        self.inputs, self.targets = inputs, self.subject.targets(recipe, answers)
 
-def _read_vocabulary(recipe, file):
-    """Word pieces of the training phrases, learned once a work directory."""
-    if not file.exists():
-        import tensorflow as tf  # Needed by KerasHub's learner of word pieces alone.
+    def _encode(self, inputs, answers):
+        subject, preprocessor = self.subject, self.preprocessor
+        return subject.encode(preprocessor, inputs), subject.align(preprocessor, inputs, answers)
 
-        texts, _ = sst2.load("phrases")
-        pieces = keras_hub.tokenizers.compute_word_piece_vocabulary(
-            tf.data.Dataset.from_tensor_slices(texts),
-            recipe.vocabulary_size,
-            lowercase=True,
-            reserved_tokens=SPECIAL_TOKENS,
-        )
-        part = file.with_suffix(".part")
-        part.write_text("\n".join(pieces) + "\n", encoding="utf-8")
-        os.replace(part, file)
-    return file.read_text(encoding="utf-8").splitlines()
+    def build(self, seed):
+        """The recipe's task with a seed's first weights."""
+        keras.utils.set_random_seed(seed)
+        return self.subject.build(self.recipe, self.preprocessor)
 
+    def batches(self, seed, epoch):
+        return self.subject.batches(self.recipe, self.preprocessor, self.inputs, self.targets, [seed, epoch])
 
-def _encode(recipe, tokenizer, texts, labels):
-    encoded = MixerTextClassifierPreprocessor(tokenizer, sequence_length=recipe.sequence_length)(texts)
-    return {key: np.asarray(value).astype("int32") for key, value in encoded.items()}, labels
+    def score(self, model, split):
+        inputs, answers = self.data[split]
+        return float(self.subject.score(self.subject.outputs(model, inputs), answers))
 
-
-def _run(recipe, tokenizer, data, seed, work, epochs):
-    """One seed: its progress, with the accuracies of its epoch that is best on dev, and the weights of that epoch."""
-    model = _without_preprocessor(build(recipe, tokenizer, seed))
-    inputs, labels = data["phrases"]
-    targets = np.eye(2, dtype="float32")[labels] * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
-    _compile(model, recipe, steps=epochs * (len(labels) // recipe.batch_size))
-
-    state = work / f"{recipe.name}.{seed}.npz"
-    progress, best = _go_on(state, plan={**as_plain(recipe), "epochs": epochs})
-    checkpoint.restore(state, model)
-    for epoch in range(progress["epoch"], epochs):
-        batches = Batches(
-            inputs, targets, recipe.batch_size, [seed, epoch], tokenizer.token_to_id("[UNK]"), recipe.word_dropout
-        )
-        model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, verbose=1)
-        dev = _evaluate(model, *data["dev"])
-        if dev > progress["dev"]:
-            # Accuracy on test is for the card alone: nothing is chosen by it.
-            progress.update(dev=dev, test=_evaluate(model, *data["test"]))
-            best = model.get_weights()
-        progress.update(epoch=epoch + 1, history=[*progress["history"], dev])
-        print(f"seed {seed} epoch {epoch + 1}: dev accuracy {dev:.4f}, best {progress['dev']:.4f}")
-        checkpoint.save(state, model, progress, best)
-    return progress, best
+    def run(self, seed):
+        """One seed: its progress, with the scores of its epoch that is best on dev, and the weights of that epoch."""
+        model = _without_preprocessor(self.build(seed))
+        _compile(model, self.recipe, self.subject, steps=self.epochs * len(self.batches(seed, 0)))
+        state = self.work / f"{self.recipe.name}.{seed}.npz"
+        progress, best = _go_on(state, plan={**as_plain(self.recipe), "epochs": self.epochs})
+        checkpoint.restore(state, model)
+        for epoch in range(progress["epoch"], self.epochs):
+            start = time.perf_counter()
+            model.fit(self.batches(seed, epoch), initial_epoch=epoch, epochs=epoch + 1, verbose=1)
+            dev = self.score(model, "dev")
+            if not best or self.subject.is_better(dev, progress["dev"]):
+                progress["dev"], best = dev, model.get_weights()
+            seconds = progress["seconds"] + time.perf_counter() - start
+            progress.update(epoch=epoch + 1, seconds=seconds, history=[*progress["history"], dev])
+            print(f"seed {seed} epoch {epoch + 1}: dev {self.subject.measure} {dev:.4f}, best {progress['dev']:.4f}")
+            checkpoint.save(state, model, progress, best)
+        if progress["test"] is None:
+            # The score on test is for the card alone: nothing is chosen by it.
+            model.set_weights(best)
+            progress["test"] = self.score(model, "test")
+            checkpoint.save(state, model, progress, best)
+        return progress, best
 
 
 def _go_on(state, plan):
     """Where a run stands; a new one stands at epoch 0."""
     progress, best = checkpoint.read(state)
-    progress = progress or {"plan": plan, "epoch": 0, "dev": 0.0, "test": 0.0, "history": []}
+    progress = progress or {"plan": plan, "epoch": 0, "dev": None, "test": None, "seconds": 0.0, "history": []}
     changed = sorted(key for key in plan if plan[key] != progress["plan"].get(key))
     if changed:
         raise ValueError(
@@ -124,7 +120,7 @@ def _go_on(state, plan):
 
 
 def _without_preprocessor(task):
-    """The same weights as a model of encoded texts: a KerasHub task takes no `PyDataset`."""
+    """The same weights as a model of encoded inputs: a KerasHub task takes no `PyDataset`."""
     return keras.Model(task.input, task.output)
 
 
@@ -133,63 +129,74 @@ def as_plain(recipe):
     return json.loads(json.dumps(dataclasses.asdict(recipe)))
 
 
-def _compile(model, recipe, steps):
+def _compile(model, recipe, subject, steps):
     warmup = max(1, steps // 10)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
+        0.0, max(1, steps - warmup), warmup_target=recipe.learning_rate, warmup_steps=warmup
     )
-    model.compile(
-        keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0)
+    model.compile(optimizer, loss=subject.loss())
 
 
-def _evaluate(model, inputs, labels):
-    return _share_right(model.predict(inputs, batch_size=128, verbose=0), labels)
-
-
-def _share_right(logits, labels):
-    return float(np.mean(np.argmax(logits, axis=-1) == labels))
-
-
-def _publish(recipe, task, runs, best, directory):
+def _publish(course, task, runs, best, directory):
     """Saves the preset with a card about what was saved: the weights as stored, not as trained."""
     with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / recipe.name
+        trial = Path(folder) / course.recipe.name
         store.save(task, trial, weights="float16")
-        card = _card(recipe, store.load(trial), runs, best)
+        stored = store.load(trial)
+        card = _card(course, stored, runs, best)
         card["megabytes"] = sum(file.stat().st_size for file in trial.glob("*.h5")) / 1e6
-    store.save(task, directory, card=card, weights="float16")
+        picture = Path(folder) / LOOK
+        _draw(course.subject, trial, picture)
+        files = {LOOK: picture.read_bytes()} if picture.exists() else {}
+        card |= {"picture": LOOK} if files else {}
+    store.save(task, directory, card=card, weights="float16", files=files)
     return card
 
 
-def _card(recipe, task, runs, best):
+def _draw(subject, preset, path):
+    """What the preset looks at, for the subject's example; nothing for models whose answers `explain` does not know."""
+    try:
+        explain(preset, subject.example(), out=path)
+    except ValueError as error:
+        print(f"No picture of what it looks at: {error}")
+
+
+def _card(course, task, runs, best):
+    recipe, subject = course.recipe, course.subject
     kind, backend = mixers.kind_of(recipe.backbone["mixer"]), keras.backend.backend()
-    return {
+    judged = subject.judge(task)
+    card = {
         "name": recipe.name,
-        "summary": f"Sentiment of English sentences, for (1) or against (0), by {kind} attention.",
+        "summary": f"{subject.summary}, by {kind} attention.",
         "kind": kind,
         "mixer": recipe.backbone["mixer"],
-        "data": f"SST-2: 67,334 phrases to train, 872 sentences to choose, 1,821 to test; {sst2.SOURCE}",
-        "licence": f"of the data: {sst2.LICENCE}",
-        "limits": "Knows sentences of film reviews in English, in lower case, from 2005 and before; nothing else.",
+        "subject": subject.name,
+        "classes": list(subject.classes()),
+        "data": subject.data,
+        "licence": f"of the data: {subject.licence}",
+        "limits": subject.limits,
         "recipe": as_plain(recipe),
         "seeds": f"{', '.join(str(seed) for seed in runs)}; stored: {best}, the best on dev",
-        "dev_accuracy": [run["dev"] for run in runs.values()],
-        "test_accuracy": accuracy(task, "test"),
-        "test_accuracy_by_seed": [run["test"] for run in runs.values()],
+        "score_is": subject.measure,
+        "dev_score": [run["dev"] for run in runs.values()],
+        "test_score": judged["score"],
+        "test_score_by_seed": [run["test"] for run in runs.values()],
+        "further_scores": {name: value for name, value in judged.items() if name != "score"},
+        "published": list(subject.published),
         "parameters": task.count_params(),
-        "latency_ms": _latency(task),
+        "training_s": [round(run["seconds"]) for run in runs.values()],
+        "latency_ms": _latency(course, task),
         "weights": "float16",
         "trained_with": f"keras {keras.__version__}, keras-hub {keras_hub.__version__}, {backend}, CPU",
         "command": f"KERAS_ATTN_DATA=DIRECTORY KERAS_BACKEND={backend} python -m zoo.train {recipe.name}",
     }
+    return {name: value for name, value in card.items() if value not in ([], {}, ())}
 
 
-def _latency(task, repeats=31):
-    """Median milliseconds for one sentence, already encoded, from ids to logits."""
-    inputs = task.preprocessor(["a gripping , funny and quietly moving film ."])
+def _latency(course, task, repeats=31):
+    """Median milliseconds for one example, already encoded, from the model's inputs to its outputs."""
+    inputs = course.subject.encode(task.preprocessor, course.subject.load("test")[0][:1])
     model = _without_preprocessor(task)
     times = []
     for _ in range(repeats):
@@ -214,7 +221,7 @@ def main(arguments=None):
         card = train(name, chosen.directory or name, chosen.work or f"{name}.work", epochs=chosen.epochs)
     except FileNotFoundError as error:
         parser.exit(2, f"{error}\n")
-    print(f"test accuracy {card['test_accuracy']:.4f} (by seed: {card['test_accuracy_by_seed']})")
+    print(f"test {card['score_is']} {card['test_score']:.4f} (by seed: {card['test_score_by_seed']})")
 
 
 if __name__ == "__main__":

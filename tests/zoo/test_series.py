@@ -4,6 +4,7 @@ import pytest
 
 import zoo
 from tests.zoo.helpers import CLASSES, B, D, T
+from zoo.series import StandardizeOverTime
 
 CHANNELS, HORIZON = 3, 5
 
@@ -97,3 +98,39 @@ def test_a_classifier_learns_from_raw_series():
 def test_what_no_model_of_series_can_be_made_of_is_said_at_once(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_series_is_standardised_by_what_is_known_of_it():
+    x = series()
+    x[0, 2, 1], x[1, :, 0], x[2, :, 2] = np.nan, 5.0, np.nan
+    found = keras.ops.convert_to_numpy(StandardizeOverTime()(x))
+    expected = (x - np.nanmean(x[:2], axis=1, keepdims=True)[:1]) / np.nanstd(x[:1], axis=1, keepdims=True)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-3, atol=1e-3)
+    assert not found[1, :, 0].any() and np.isnan(found[2, :, 2]).all()
+
+
+def test_scale_and_level_of_a_series_change_nothing_for_a_standardising_stack():
+    stack, x = backbone(standardize=True), series()
+    np.testing.assert_allclose(stack(3 * x + 11), stack(x), atol=1e-3)
+
+
+def test_independent_channels_are_forecast_as_if_each_came_alone():
+    stack = zoo.MixerSeriesBackbone(1, hidden_dim=D, mixer=["gru", "additive"])
+    forecaster = zoo.MixerForecaster(stack, HORIZON, channel_independent=True)
+    x = series() / 50
+    together = keras.ops.convert_to_numpy(forecaster(x))
+    assert together.shape == (B, HORIZON, CHANNELS)
+    for channel in range(CHANNELS):
+        alone = keras.ops.convert_to_numpy(forecaster(x[:, :, channel : channel + 1]))
+        np.testing.assert_allclose(together[:, :, channel : channel + 1], alone, atol=1e-5)
+    x[:, :, 1] += 1
+    changed = np.abs(keras.ops.convert_to_numpy(forecaster(x)) - together).max(axis=(0, 1)) > 1e-5
+    assert changed.tolist() == [False, True, False]
+    again = type(forecaster).from_config(forecaster.get_config())
+    again.set_weights(forecaster.get_weights())
+    np.testing.assert_allclose(again(x), forecaster(x), atol=1e-5)
+
+
+def test_independent_channels_want_a_backbone_of_one():
+    with pytest.raises(ValueError, match="the backbone has one channel, and all are forecast"):
+        zoo.MixerForecaster(backbone(), HORIZON, channel_independent=True)

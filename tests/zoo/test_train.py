@@ -14,8 +14,9 @@ from zoo.datasets import sst2
 
 SMALL = recipes.Recipe(
     "small",
+    "sst2",
     {"hidden_dim": 11, "mixer": "additive"},
-    vocabulary_size=60,
+    options={"vocabulary_size": 60},
     batch_size=8,
     learning_rate=0.02,
     seeds=(5,),
@@ -127,15 +128,15 @@ def test_a_recipe_is_trained_saved_with_its_card_and_not_trained_again(tmp_path,
     monkeypatch.setitem(recipes.RECIPES, "small", SMALL)
     folder, work = tmp_path / "preset", tmp_path / "work"
     work.mkdir()  # With a vocabulary: to learn one takes half a minute, and the test of a kill does.
-    (work / "small.vocabulary.txt").write_text("\n".join([*PIECES, "number"]), encoding="utf-8")
+    (work / "sst2.60.vocabulary.txt").write_text("\n".join([*PIECES, "number"]), encoding="utf-8")
     train.main(["small", "--directory", str(folder), "--work", str(work), "--epochs", "1"])
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    assert card["command"].endswith("python -m zoo.train small") and len(card["test_accuracy_by_seed"]) == 1
-    assert f"test accuracy {card['test_accuracy']:.4f}" in capsys.readouterr().out
+    assert card["command"].endswith("python -m zoo.train small") and len(card["test_score_by_seed"]) == 1
+    assert f"test accuracy {card['test_score']:.4f}" in capsys.readouterr().out
     assert "none stated" in (folder / "README.md").read_text(encoding="utf-8")
 
     again = train.train("small", tmp_path / "again", work, epochs=1)
-    assert "epoch" not in capsys.readouterr().out and again["test_accuracy"] == card["test_accuracy"]
+    assert "epoch" not in capsys.readouterr().out and again["test_score"] == card["test_score"]
     with pytest.raises(ValueError, match="a run with another epochs: remove it"):
         train.train("small", tmp_path / "other", work, epochs=2)
 
@@ -160,7 +161,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch, small_
     whole = train.train("small", tmp_path / "whole", tmp_path / "elsewhere", epochs=4)
     # On torch the dropout after a kill is another.
     if keras.backend.backend() != "torch":
-        assert card["dev_accuracy"] == whole["dev_accuracy"]
+        assert card["dev_score"] == whole["dev_score"]
 
 
 def test_a_wrong_recipe_shows_near_ones(capsys):

@@ -211,7 +211,7 @@ def _prepare(kind, preprocessor, x, y, given, form, training):
         return Split(inputs, scaled.astype("float32")[:, None])
     count = len(given.answers.names)
     if given.train.kind == "tags":
-        labels, weight = kind.align(preprocessor, x, [given.answers.encode(row) for row in y])
+        labels, weight = preprocessor.align(x, [given.answers.encode(row) for row in y])
         if training and given.balanced:
             weight[weight > 0] = answers.weights(labels[weight > 0], count)
         return Split(inputs, labels, weight)

@@ -36,16 +36,6 @@ def prepare(preprocessor, x):
     return words.as_arrays(preprocessor(x))
 
 
-def align(preprocessor, x, tags):
-    """Tags `(N, T)` where each word's first piece stands, and where that is, both arrays."""
-    shape = (len(x), preprocessor.sequence_length)
-    labels, there = np.zeros(shape, "int32"), np.zeros(shape, "float32")
-    for row, (starts, found) in enumerate(zip(preprocessor.first_pieces(x), tags, strict=True)):
-        labels[row, starts] = found[: len(starts)]
-        there[row, starts] = 1
-    return labels, there
-
-
 def keys(x):
     """What tells whether two rows are the same."""
     return [tuple(row) for row in x]

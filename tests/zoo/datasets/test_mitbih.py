@@ -51,6 +51,69 @@ def test_patients_of_the_test_are_others():
     assert not set(mitbih.load_strips("train").patient) & set(mitbih.load_strips("test").patient)
 
 
+@pytest.fixture
+def beats(put):
+    """Three records of 1,000 samples, each its number of steps high: the second is one of the dev patients."""
+    put(
+        "mitbih_120hz",
+        "train_ds1.npz",
+        x=(np.arange(1000) + np.array([[0], [2000], [4000]])).astype("int16"),
+        beat_pos=np.array([5, 125, 305, 995, 60, 180, 120, 360, 540], "uint32"),
+        beat_aami=np.array([0, 2, 1, 0, 3, 4, 0, 0, 2], "uint8"),
+        beat_offset=np.array([0, 4, 6, 9], "uint32"),
+        record=np.array([101, mitbih.DEV_PATIENTS[2], 230], "uint8"),
+    )
+
+
+def test_beats_come_with_the_signal_around_them(beats):
+    train = mitbih.load_beats("train", before=7 / 120, behind=11 / 120)
+    assert train.x.shape == (7, 18) and train.patient.tolist() == [101] * 4 + [230] * 3
+    assert train.y.tolist() == [0, 2, 1, 0, 0, 0, 2]
+    np.testing.assert_allclose(train.x[1] * 200, np.arange(125 - 7, 125 + 11))
+    np.testing.assert_allclose(train.x[5] * 200, 4000 + np.arange(360 - 7, 360 + 11))
+    # Over the ends the signal stays as it was there.
+    np.testing.assert_allclose(train.x[0] * 200, [0, 0, *range(16)])
+    np.testing.assert_allclose(train.x[3] * 200, [*range(988, 1000), *[999] * 6])
+
+
+def test_beats_know_their_intervals(beats):
+    train = mitbih.load_beats("train")
+    assert train.x.shape == (7, 120)
+    np.testing.assert_allclose(train.usual_rr, [1.5] * 4 + [1.75] * 3)
+    np.testing.assert_allclose(
+        train.rr, [[1.5, 1.0], [1.0, 1.5], [1.5, 5.75], [5.75, 1.5], [1.75, 2.0], [2.0, 1.5], [1.5, 1.75]]
+    )
+
+
+def test_some_patients_of_the_training_set_are_dev(beats):
+    dev = mitbih.load_beats("dev")
+    assert dev.y.tolist() == [3, 4] and set(dev.patient) == {119}
+    np.testing.assert_allclose(dev.rr, [[1.0, 1.0], [1.0, 1.0]])
+
+
+def test_beats_that_are_not_there_are_refused(beats):
+    with pytest.raises(ValueError, match="split of the beats of mitbih 'validation'"):
+        mitbih.load_beats("validation")
+    with pytest.raises(ValueError, match="it must be a number above 0"):
+        mitbih.load_beats("train", before=0)
+
+
+@pytest.mark.skipif("KERAS_ATTN_DATA" not in os.environ, reason="$KERAS_ATTN_DATA is not set")
+def test_there_are_as_many_beats_as_are_published():
+    train, dev, test = (mitbih.load_beats(split) for split in mitbih.BEAT_SPLITS)
+    counts = [np.bincount(beats.y, minlength=5).tolist() for beats in (train, dev, test)]
+    assert np.add(counts[0], counts[1]).tolist() == [45866, 944, 3788, 415, 8]
+    assert counts[2] == [44259, 1837, 3221, 388, 7]
+    assert [len(beats.x) for beats in (train, dev)] == [40224, 10797] and train.x.shape[1:] == (120,)
+    assert not set(train.patient) & set(dev.patient) and set(dev.patient) == set(mitbih.DEV_PATIENTS)
+    assert counts[1][2] / 3788 == pytest.approx(0.26, abs=0.005)
+    # Ventricular beats come early, and the next one late.
+    early = test.rr[:, 0] / test.usual_rr
+    late = test.rr[:, 1] / test.usual_rr
+    assert np.median(early[test.y == 2]) < 0.85 < 0.95 < np.median(early[test.y == 0]) < 1.05
+    assert np.median(late[test.y == 2]) > 1.1
+
+
 def test_splits_that_are_not_there_are_refused():
     with pytest.raises(ValueError, match="Unknown split of mitbih 'dev'"):
         mitbih.load_strips("dev")

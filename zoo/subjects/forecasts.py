@@ -1,0 +1,83 @@
+"""Series that are forecast."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from zoo.datasets import ett
+from zoo.series import MixerForecaster, MixerSeriesBackbone, MixerSeriesPreprocessor
+from zoo.subjects.subject import Subject
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecasts(Subject):
+    """Windows over a series of several channels, all of which are forecast, each by itself.
+
+    Args:
+        read: a function from a split's name to `zoo.datasets.windows.Windows` in the units of the source.
+    """
+
+    read: Callable = None
+
+    #: The share in [0, 1) of the last vector dropped.
+    OPTIONS = {"head_dropout": 0.2}
+
+    def load(self, split):
+        windows = self.read(split)
+        return windows.x, windows.y
+
+    def prepare(self, recipe, work):
+        windows = self.read("train")
+        return MixerSeriesPreprocessor(windows.mean, windows.deviation, targets=range(windows.x.shape[2]))
+
+    def build(self, recipe, preprocessor):
+        inputs, answers = self.load("train")
+        backbone = MixerSeriesBackbone(1, sequence_length=inputs.shape[1], standardize=True, **recipe.backbone)
+        return MixerForecaster(
+            backbone,
+            answers.shape[1],
+            preprocessor=preprocessor,
+            dropout=self.settings(recipe)["head_dropout"],
+            channel_independent=True,
+        )
+
+    def loss(self):
+        return keras.losses.MeanSquaredError()
+
+    def align(self, preprocessor, inputs, answers):
+        """What is compared, as published: numbers with mean 0 and deviation 1 over the training part."""
+        return preprocessor(inputs, answers)[1].astype("float32")
+
+    def judge(self, task, split="test"):
+        inputs, answers = self.load(split)
+        found = task.predict(inputs, batch_size=128, verbose=0)
+        _, found = task.preprocessor(inputs, found)
+        return self.scores(np.asarray(found), self.align(task.preprocessor, inputs, answers))
+
+    def score(self, outputs, answers):
+        return float(np.mean(np.square(outputs - answers)))
+
+    def scores(self, outputs, answers):
+        return {"score": self.score(outputs, answers), "mean absolute error": float(np.mean(np.abs(outputs - answers)))}
+
+
+def _ett(name, published):
+    return Forecasts(
+        name=name.lower(),
+        summary=f"Loads and oil temperature of an electricity transformer ({name}), 96 hours ahead from 336",
+        data=f"ETT, {name}, hourly: 12 months to train, 4 to choose, 4 to test; {ett.SOURCE}",
+        licence=ett.LICENCE,
+        limits="Knows one transformer in China from July 2016 to June 2017.",
+        measure="mean squared error, standardised",
+        published=published,
+        lower_is_better=True,
+        read=lambda split: ett.load(name, split, raw=True),
+    )
+
+
+ETT = (
+    _ett("ETTh1", ("DLinear 0.375, NLinear 0.374, FEDformer 0.376, Autoformer 0.449, Informer 0.865, Zeng 2022",)),
+    _ett("ETTh2", ("DLinear 0.289, NLinear 0.277, Informer 3.755, Zeng 2022",)),
+)

@@ -1,0 +1,205 @@
+"""Series that are classified."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from zoo.batches import Shuffled
+from zoo.datasets import mitbih, physionet2012, ucr
+from zoo.series import MixerSeriesBackbone, MixerSeriesClassifier, MixerSeriesPreprocessor
+from zoo.subjects.subject import Subject, share_right, smooth
+
+
+@dataclasses.dataclass(frozen=True)
+class Series(Subject):
+    """Series of one length, each with one label.
+
+    Args:
+        read: a function from a split's name to `(N, T, C)` and labels `(N,)`.
+        names: the classes.
+        figures: a function from logits and labels to the scores, a dict whose first is `score`.
+        change: a function of a random generator and a batch of series that gives others, to train on; None for none.
+        without_dev: whether there are too few examples to hold some out: then "dev" is "train", and the last of equally
+            good epochs is kept.
+    """
+
+    read: Callable = None
+    names: tuple = ()
+    figures: Callable = None
+    change: Callable | None = None
+    without_dev: bool = False
+
+    #: The share in [0, 1) of the pooled vector dropped, of a label spread over all classes, and how much more a rare
+    #: class counts: weights are the inverse share of a class, to this power.
+    OPTIONS = {"head_dropout": 0.2, "label_smoothing": 0.0, "balance": 0.0}
+
+    def load(self, split):
+        return self.read("train" if self.without_dev and split == "dev" else split)
+
+    def classes(self):
+        return self.names
+
+    def is_better(self, score, than):
+        return score >= than if self.without_dev else super().is_better(score, than)
+
+    def prepare(self, recipe, work):
+        x, _ = self.load("train")
+        mean, deviation = np.nanmean(x, axis=(0, 1)), np.nanstd(x, axis=(0, 1))
+        return MixerSeriesPreprocessor(mean, np.where(deviation > 0, deviation, 1.0))
+
+    def build(self, recipe, preprocessor):
+        x, _ = self.load("train")
+        backbone = MixerSeriesBackbone(x.shape[2], sequence_length=x.shape[1], **recipe.backbone)
+        dropout = self.settings(recipe)["head_dropout"]
+        return MixerSeriesClassifier(backbone, len(self.names), preprocessor=preprocessor, dropout=dropout)
+
+    def loss(self):
+        return keras.losses.CategoricalCrossentropy(from_logits=True)
+
+    def targets(self, recipe, answers):
+        settings = self.settings(recipe)
+        shares = np.bincount(answers, minlength=len(self.names)) / len(answers)
+        weights = np.maximum(shares, 1 / len(answers)) ** -settings["balance"]
+        weights = weights / (shares @ weights)
+        return smooth(answers, len(self.names), settings["label_smoothing"]), weights[answers].astype("float32")
+
+    def batches(self, recipe, preprocessor, inputs, targets, seed):
+        targets, weights = targets
+        return Shuffled(inputs, targets, recipe.batch_size, seed, weights, self.change)
+
+    def score(self, outputs, answers):
+        return self.scores(outputs, answers)["score"]
+
+    def scores(self, outputs, answers):
+        return self.figures(outputs, answers)
+
+
+def accuracy(logits, labels):
+    return {"score": share_right(logits, labels)}
+
+
+def auroc(logits, labels):
+    """For two classes: the area under the receiver's curve, and the accuracy."""
+    from sklearn.metrics import roc_auc_score
+
+    score = roc_auc_score(labels, logits[:, 1] - logits[:, 0])
+    return {"score": float(score), "accuracy": share_right(logits, labels)}
+
+
+def _read_beats(split):
+    """Of each beat the signal, and as two more channels how long it is to its neighbours, as shares of the usual."""
+    beats = mitbih.load_beats(split)
+    gaps = np.minimum(beats.rr / beats.usual_rr[:, None], 3)[:, None].repeat(beats.x.shape[1], axis=1)  # (N, T, 2)
+    return np.concatenate([beats.x[..., None], gaps], axis=-1).astype("float32"), beats.y
+
+
+def _ventricular(logits, labels):
+    """How well ventricular beats are found: F1, and what it is made of."""
+    found, there = logits.argmax(axis=-1) == mitbih.VENTRICULAR, labels == mitbih.VENTRICULAR
+    right = np.sum(found & there)
+    sensitivity, precision = right / np.sum(there), right / max(1, np.sum(found))
+    f1 = 2 * right / (np.sum(there) + max(1, np.sum(found)))
+    return {
+        "score": float(f1),
+        "sensitivity": float(sensitivity),
+        "precision": float(precision),
+        "accuracy over 5 classes": share_right(logits, labels),
+    }
+
+
+BEATS = Series(
+    name="mitbih_beats",
+    summary="The class of a heartbeat, one of the 5 of the AAMI, from a second of one lead and the gaps beside it",
+    data=(
+        "MIT-BIH arrhythmia, across patients: 40,224 beats of 17 records to train, 10,797 of 5 others to choose, "
+        f"49,712 of 22 others to test; {mitbih.SOURCE}"
+    ),
+    licence=mitbih.LICENCE,
+    limits="Knows lead MLII at 120 Hz of 44 patients of the 1970s; not for use on patients.",
+    measure="F1 of ventricular beats",
+    published=("linear discriminants on features, de Chazal 2004: V sensitivity 0.777, precision 0.819",),
+    read=_read_beats,
+    names=mitbih.CLASSES,
+    figures=_ventricular,
+)
+
+
+def _read_strips(split):
+    strips = mitbih.load_strips("test" if split == "test" else "train")
+    here = split == "test" or np.isin(strips.patient, mitbih.DEV_PATIENTS) == (split == "dev")
+    here = np.broadcast_to(here, strips.y.shape)
+    return strips.x[here, :, None], strips.y[here]
+
+
+STRIPS = Series(
+    name="mitbih_strips",
+    summary="Is there a ventricular beat in ten seconds of an electrocardiogram?",
+    data=(
+        "MIT-BIH arrhythmia, across patients: 3,060 strips of 17 records to train, 900 of 5 others to choose, 3,960 of "
+        f"22 others to test; {mitbih.SOURCE}"
+    ),
+    licence=mitbih.LICENCE,
+    limits="Knows lead MLII at 120 Hz of 44 patients of the 1970s; not for use on patients.",
+    measure="area under the receiver's curve",
+    read=_read_strips,
+    names=("without", "with a ventricular beat"),
+    figures=auroc,
+)
+
+
+def _ucr(name, names, published):
+    """A row for a set of the UCR archive, whose classes have numbers for names."""
+    steps, classes, train, test = ucr.SETS[name]
+    return Series(
+        name=f"ucr_{name.lower()}",
+        summary=f"The class of a series of {steps:,} steps of {name}, one of {classes}",
+        data=(
+            f"UCR archive, {name}: {train} series to train, {test:,} to test. None is held out: the last of the epochs "
+            f"that do best on the training series is kept; {ucr.SOURCE}"
+        ),
+        licence=ucr.LICENCE,
+        limits=f"Knows {train} series of one kind.",
+        measure="accuracy",
+        published=(f"Fawaz 2019, mean of 5 runs: FCN, ResNet, MLP {published}",),
+        read=lambda split: ucr.load(name, split)[:2],
+        names=names,
+        figures=accuracy,
+        without_dev=True,
+    )
+
+
+UCR = (
+    _ucr("ACSF1", tuple("0123456789"), "0.898, 0.916, 0.558"),
+    _ucr("ArrowHead", tuple("012"), "0.843, 0.838, 0.784"),
+    _ucr("ECG200", ("1", "-1"), "0.888, 0.874, 0.914"),
+    _ucr("GunPoint", tuple("12"), "1.000, 0.991, 0.928"),
+    _ucr("ItalyPowerDemand", tuple("12"), "0.963, 0.962, 0.953"),
+    _ucr("OSULeaf", tuple("123456"), "0.979, 0.980, 0.560"),
+)
+
+
+def _read_stays(split):
+    stays = physionet2012.load(split)
+    return stays.channels(), stays.y
+
+
+PHYSIONET = Series(
+    name="physionet2012",
+    summary="Whether a patient dies in hospital, from the first 48 hours in intensive care",
+    data=(
+        "PhysioNet challenge of 2012: 3,201 stays of set A to train, 799 to choose, the 4,000 of set B to test; "
+        f"{physionet2012.SOURCE}"
+    ),
+    licence=physionet2012.LICENCE,
+    limits="Knows four intensive care units of one hospital before 2010; not for use on patients.",
+    measure="area under the receiver's curve",
+    published=(
+        "logistic regression on means, least and largest values, A to B, measured on this data: 0.839",
+        "GRU-D 0.842 and GRU 0.823, five-fold on set A, Che 2018",
+    ),
+    read=_read_stays,
+    names=("survives", "dies"),
+    figures=auroc,
+)

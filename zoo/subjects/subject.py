@@ -1,0 +1,125 @@
+"""What a recipe is about: data, a model of it, and how that is judged."""
+
+import abc
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_attn.lookup import choose
+from zoo.batches import Shuffled
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject(abc.ABC):
+    """The base of all: a subclass for each family of tasks, an instance for each data set.
+
+    Args:
+        name: what recipes call it.
+        summary: what the model does, in a line, without its mixer.
+        data: what it is trained, chosen and tested on, with counts, and where that comes from.
+        licence: of the data.
+        limits: what the model does not know.
+        measure: what the score is, in words.
+        published: what others reached, a line each.
+        lower_is_better: whether a small score is a good one.
+    """
+
+    name: str
+    summary: str
+    data: str
+    licence: str
+    limits: str
+    measure: str
+    published: tuple = ()
+    lower_is_better: bool = False
+
+    #: What recipes may choose in `options`, with what holds unless they do.
+    OPTIONS = {}
+
+    @abc.abstractmethod
+    def load(self, split):
+        """Raw inputs and their answers, of "train", "dev" or "test"."""
+
+    @abc.abstractmethod
+    def prepare(self, recipe, work):
+        """The preprocessor, with what it learns from the training part; files of that are kept in the folder `work`."""
+
+    @abc.abstractmethod
+    def build(self, recipe, preprocessor):
+        """The task model, untrained."""
+
+    @abc.abstractmethod
+    def loss(self):
+        """What training makes small: a `keras.losses.Loss` of encoded answers."""
+
+    @abc.abstractmethod
+    def score(self, outputs, answers):
+        """A number, from what the model says of encoded inputs, an array, and the aligned answers."""
+
+    def encode(self, preprocessor, inputs):
+        """What the model takes: an array, or a dict of arrays."""
+        return as_arrays(preprocessor(inputs))
+
+    def align(self, preprocessor, inputs, answers):
+        """The answers as they stand beside the model's outputs."""
+        return answers
+
+    def targets(self, recipe, answers):
+        """What the loss takes, from aligned answers."""
+        return answers
+
+    def batches(self, recipe, preprocessor, inputs, targets, seed):
+        """One epoch of training batches, a `keras.utils.PyDataset`; `seed` is a list of integers."""
+        return Shuffled(inputs, targets, recipe.batch_size, seed)
+
+    def outputs(self, model, inputs):
+        """What the bare model says of encoded inputs: what `score` takes."""
+        return as_arrays(model.predict(inputs, batch_size=128, verbose=0))
+
+    def judge(self, task, split="test"):
+        """The scores of a trained task with its preprocessor, from raw data."""
+        inputs, answers = self.load(split)
+        outputs = as_arrays(task.predict(inputs, batch_size=128, verbose=0))
+        return self.scores(outputs, self.align(task.preprocessor, inputs, answers))
+
+    def scores(self, outputs, answers):
+        """The score, and what else is to be known of the same answers: a dict whose first is `score`."""
+        return {"score": self.score(outputs, answers)}
+
+    def example(self):
+        """One raw input without its batch axis: what is timed and shown on the card."""
+        return self.load("test")[0][0]
+
+    def classes(self):
+        """The names of the classes, if there are any."""
+        return ()
+
+    def is_better(self, score, than):
+        return score < than if self.lower_is_better else score > than
+
+    def settings(self, recipe):
+        """The recipe's options and the subject's own for the rest."""
+        for name in recipe.options:
+            choose(f"option of the subject {self.name}", name, self.OPTIONS)
+        return {**self.OPTIONS, **recipe.options}
+
+
+def as_arrays(values):
+    """Tensors, or a dict of them, as arrays; floats of double precision as single ones."""
+    if isinstance(values, dict):
+        return {name: as_arrays(value) for name, value in values.items()}
+    array = keras.ops.convert_to_numpy(values)
+    return array.astype({"float64": "float32", "int64": "int32"}.get(str(array.dtype), array.dtype))
+
+
+def share_right(logits, labels):
+    """The share of examples whose largest logit is the label's."""
+    return float(np.mean(np.argmax(logits, axis=-1) == labels))
+
+
+def smooth(labels, classes, smoothing):
+    """Labels as shares of the classes: 1 - smoothing for the label, the rest spread over all; float32."""
+    return np.eye(classes, dtype="float32")[labels] * (1 - smoothing) + smoothing / classes
