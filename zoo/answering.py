@@ -5,6 +5,7 @@ from keras import ops
 
 from zoo import reading, store
 from zoo.image import MixerImageClassifier
+from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
@@ -21,7 +22,7 @@ def answer(name, given):
         given: a text, for models of texts, or the path of a file: an image, or numbers (.npy, .csv).
 
     Returns:
-        Lines of text: the likeliest classes with their probabilities, words with their tags, or numbers.
+        Lines of text: the likeliest classes with their probabilities, words with their tags, numbers, or a text.
 
     Example:
     >>> answer("mixer_gru_sst2", "a stirring, funny and finally transporting film")[0]
@@ -38,7 +39,7 @@ def answer(name, given):
 def _read(task, given):
     """What the task takes, without a batch axis."""
     reading.check_input(given)
-    if isinstance(task, (MixerTextClassifier, MixerTagger)):
+    if isinstance(task, (MixerTextClassifier, MixerTagger, MixerSeq2SeqLM)):
         return given
     if not reading.is_file(given):
         raise ValueError(f"The model takes no texts: name a file of an image or of numbers. Received: {given[:40]!r}")
@@ -69,10 +70,15 @@ def _steps(task, given, card):
     return [",".join(f"{value:.6g}" for value in step) for step in task.predict(given[None], verbose=0)[0]]
 
 
+def _text(task, given, card):
+    return [task.generate(given)]
+
+
 _ANSWERS = {
     MixerTextClassifier: _classes,
     MixerImageClassifier: _classes,
     MixerSeriesClassifier: _classes,
     MixerTagger: _tags,
     MixerForecaster: _steps,
+    MixerSeq2SeqLM: _text,
 }

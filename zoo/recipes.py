@@ -40,11 +40,24 @@ _STAYS = {"hidden_dim": 48, "num_layers": 1, "dropout": 0.5, "marks_missing": Tr
 _HOURS = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
 
 
+_LETTERS = {"hidden_dim": 128, "num_layers": 2, "dropout": 0.2, "encoder_mixer": _BIDIRECTIONAL}
+_LENGTHS = {"encoder_sequence_length": 32, "decoder_sequence_length": 32}
+_SENTENCE_PAIRS = {"hidden_dim": 128, "num_layers": 3, "dropout": 0.3}
+_TRANSLATION = {"epochs": 30, "batch_size": 128, "learning_rate": 3e-3}
+
+
 def _pair(subject, backbone, implicit, explicit, options=None, **training):
     """An implicit and an explicit model of one size on one subject."""
     for mixer in (implicit, explicit):
         name = mixer if isinstance(mixer, str) else mixer["mixer"]
         yield Recipe(f"mixer_{name}_{subject}", subject, {**backbone, "mixer": mixer}, options or {}, **training)
+
+
+def _readers(subject, backbone, options=None, **training):
+    """A decoder that is told a summary, and one that looks: recurrent, but for the reader."""
+    for name, reader in (("gru", None), ("additive", "additive")):
+        parts = {**backbone, "decoder_mixer": "gru", "reader": reader}
+        yield Recipe(f"mixer_{name}_{subject}", subject, parts, options or {}, **training)
 
 
 RECIPES = {
@@ -60,5 +73,7 @@ RECIPES = {
         *_pair("physionet2012", _STAYS, _BIDIRECTIONAL, "additive", {"head_dropout": 0.5}, epochs=12),
         *_pair("etth1", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
         *_pair("etth2", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
+        *_readers("cmudict", _LETTERS, _LENGTHS, epochs=20, batch_size=256, learning_rate=2e-3),
+        *_readers("multi30k", {**_SENTENCE_PAIRS, "encoder_mixer": _BIDIRECTIONAL}, **_TRANSLATION),
     )
 }
