@@ -19,7 +19,6 @@ from zoo.series import (
 from zoo.store import load, presets, save
 from zoo.story import StoryAnswerer, StoryVectorizer
 from zoo.story import build as build_story_model
-from zoo.symbols import SymbolTokenizer
 from zoo.tagger import MixerTagger, MixerTaggerPreprocessor
 from zoo.text import (
     MixerTextBackbone,
@@ -27,6 +26,7 @@ from zoo.text import (
     MixerTextClassifierPreprocessor,
     MixerTokenizer,
 )
+from zoo.tokens import SymbolTokenizer
 
 __all__ = [
     "Explanation",

@@ -2,6 +2,8 @@
 
 import keras
 import keras_hub
+import numpy as np
+from keras import ops
 
 from keras_attn.lookup import plain
 from zoo.backbone import check_stack
@@ -162,8 +164,8 @@ class MixerSeq2SeqLMPreprocessor(keras_hub.models.Seq2SeqLMPreprocessor):
             also the source texts alone.
 
     Example:
-    >>> from zoo.symbols import SymbolTokenizer
-    >>> letters, sounds = SymbolTokenizer.of(["cab"], unit="characters"), SymbolTokenizer.of(["K AE B"])
+    >>> from zoo.tokens import SymbolTokenizer
+    >>> letters, sounds = SymbolTokenizer.of(["cab"], split="characters"), SymbolTokenizer.of(["K AE B"])
     >>> preprocessor = MixerSeq2SeqLMPreprocessor(sounds, letters, encoder_sequence_length=5, decoder_sequence_length=4)
     >>> x, y, weight = preprocessor({"encoder_text": ["cab"], "decoder_text": ["K AE B"]})
     >>> [keras.ops.convert_to_numpy(each).tolist() for each in (x["encoder_token_ids"], x["decoder_token_ids"], y)]
@@ -187,17 +189,6 @@ class MixerSeq2SeqLMPreprocessor(keras_hub.models.Seq2SeqLMPreprocessor):
             # Two tokenizers of one preset must not overwrite each other.
             source_tokenizer.config_file = SOURCE_TOKENIZER
 
-    def build(self, input_shape):
-        super().build(input_shape)
-        source = self.source_tokenizer or self.tokenizer
-        self.encoder_packer = keras_hub.layers.StartEndPacker(
-            start_value=source.start_token_id,
-            end_value=source.end_token_id,
-            pad_value=source.pad_token_id,
-            sequence_length=self.encoder_sequence_length,
-            return_padding_mask=True,
-        )
-
     def call(
         self,
         x,
@@ -209,29 +200,35 @@ class MixerSeq2SeqLMPreprocessor(keras_hub.models.Seq2SeqLMPreprocessor):
         sequence_length=None,
     ):
         length = decoder_sequence_length or sequence_length or self.decoder_sequence_length
-        # One more: the targets are the decoder's tokens and the one that follows.
-        token_ids, mask = self.decoder_packer(self.tokenizer(x["decoder_text"]), sequence_length=length + 1)
-        inputs = self._with_source(x["encoder_text"], encoder_sequence_length, token_ids[..., :-1], mask[..., :-1])
+        # One more: what is to be learnt are the decoder's tokens and the one that follows.
+        token_ids, mask = self.pack_targets(x["decoder_text"], length + 1)
+        inputs = self._with_sources(x["encoder_text"], encoder_sequence_length, token_ids[..., :-1], mask[..., :-1])
         return keras.utils.pack_x_y_sample_weight(inputs, token_ids[..., 1:], mask[..., 1:])
+
+    def pack_targets(self, texts, length, add_end_value=True):
+        """Token ids and a boolean mask, `(N, length)` both, of target texts between start and end."""
+        return _pack(self.tokenizer, texts, length, add_end_value)
 
     def generate_preprocess(
         self, x, *, encoder_sequence_length=None, decoder_sequence_length=None, sequence_length=None
     ):
         """Sources, or a dict of sources and beginnings of targets, to the backbone's inputs, targets without an end."""
-        if not self.built:
-            self.build(None)
         x = x if isinstance(x, dict) else {"encoder_text": x, "decoder_text": self._empty_decoder_text(x)}
         length = decoder_sequence_length or sequence_length or self.decoder_sequence_length
-        token_ids, mask = self.decoder_packer(
-            self.tokenizer(x["decoder_text"]), sequence_length=length, add_end_value=False
-        )
-        return self._with_source(x["encoder_text"], encoder_sequence_length, token_ids, mask)
+        targets = self.pack_targets(x["decoder_text"], length, add_end_value=False)
+        return self._with_sources(x["encoder_text"], encoder_sequence_length, *targets)
 
-    def _with_source(self, texts, length, token_ids, mask):
+    def generate_postprocess(self, x):
+        """The texts of what `generate_preprocess` made and a model went on with."""
+        token_ids, mask = (ops.convert_to_numpy(x[f"decoder_{what}"]) for what in ("token_ids", "padding_mask"))
+        marks = list(self.tokenizer.special_token_ids)
+        shown = mask.astype(bool) & ~np.isin(token_ids, marks)
+        return self.tokenizer.detokenize([row[there].tolist() for row, there in zip(token_ids, shown)])
+
+    def _with_sources(self, texts, length, token_ids, mask):
         """The backbone's inputs: sources, and the target's tokens as they are."""
-        tokenizer = self.source_tokenizer or self.tokenizer
-        source, source_mask = self.encoder_packer(
-            tokenizer(texts), sequence_length=length or self.encoder_sequence_length
+        source, source_mask = _pack(
+            self.source_tokenizer or self.tokenizer, texts, length or self.encoder_sequence_length
         )
         return {
             "encoder_token_ids": source,
@@ -258,6 +255,27 @@ class MixerSeq2SeqLMPreprocessor(keras_hub.models.Seq2SeqLMPreprocessor):
         return super().from_config(config)
 
 
+def _pack(tokenizer, texts, length, add_end_value=True):
+    """Token ids and a boolean mask of texts between start and end, cut or padded to a length."""
+    found = tokenizer(texts)
+    if not isinstance(found, (list, np.ndarray)):
+        return _packer(tokenizer, length)(found, add_end_value=add_end_value)
+    alone = not len(found) or not hasattr(found[0], "__len__")
+    # By hand: KerasHub's packer needs a minute for 100,000 rows, where it does not work on tensors.
+    rows, room = [found] if alone else found, length - 1 - int(add_end_value)
+    ids, mask = np.full((len(rows), length), tokenizer.pad_token_id, "int32"), np.zeros((len(rows), length), bool)
+    for index, row in enumerate(rows):
+        packed = [tokenizer.start_token_id, *row[:room], *([tokenizer.end_token_id] if add_end_value else [])]
+        ids[index, : len(packed)], mask[index, : len(packed)] = packed, True
+    return (ids[0], mask[0]) if alone else (ids, mask)
+
+
+def _packer(tokenizer, length):
+    return keras_hub.layers.StartEndPacker(
+        length, tokenizer.start_token_id, tokenizer.end_token_id, tokenizer.pad_token_id, return_padding_mask=True
+    )
+
+
 @keras.saving.register_keras_serializable(package="zoo")
 class MixerSeq2SeqLM(keras_hub.models.Seq2SeqLM):
     """Text in, another text out, token by token: translation, summaries, letters to phonemes.
@@ -276,8 +294,8 @@ class MixerSeq2SeqLM(keras_hub.models.Seq2SeqLM):
         Logits of the next tokens, `(B, T, decoder_vocabulary_size)`.
 
     Example:
-    >>> from zoo.symbols import SymbolTokenizer
-    >>> letters, sounds = SymbolTokenizer.of(["cab"], unit="characters"), SymbolTokenizer.of(["K AE B"])
+    >>> from zoo.tokens import SymbolTokenizer
+    >>> letters, sounds = SymbolTokenizer.of(["cab"], split="characters"), SymbolTokenizer.of(["K AE B"])
     >>> model = MixerSeq2SeqLM(
     ...     MixerSeq2SeqBackbone(letters.vocabulary_size(), sounds.vocabulary_size(), hidden_dim=8),
     ...     MixerSeq2SeqLMPreprocessor(sounds, letters, encoder_sequence_length=7, decoder_sequence_length=7),
