@@ -17,6 +17,7 @@ from zoo.recognizer import (
     error_rates,
 )
 from zoo.safety import PresetError
+from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM, MixerSeq2SeqLMPreprocessor
 from zoo.series import (
     MixerForecaster,
     MixerSeriesBackbone,
@@ -57,6 +58,9 @@ __all__ = [
     "MixerImageClassifier",
     "MixerImageClassifierPreprocessor",
     "MixerImageConverter",
+    "MixerSeq2SeqBackbone",
+    "MixerSeq2SeqLM",
+    "MixerSeq2SeqLMPreprocessor",
     "MixerSeriesBackbone",
     "MixerSeriesClassifier",
     "MixerSeriesPreprocessor",

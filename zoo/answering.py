@@ -9,6 +9,7 @@ from zoo.caption import MixerCaptioner
 from zoo.image import MixerImageClassifier
 from zoo.language import MixerCausalLM
 from zoo.recognizer import MixerSpeechRecognizer
+from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.speech import MixerSpeechClassifier
 from zoo.tagger import MixerTagger
@@ -47,7 +48,7 @@ def answer(name, given):
 def _read(task, given):
     """What the task takes, without a batch axis."""
     reading.check_input(given)
-    if isinstance(task, (MixerTextClassifier, MixerTagger, MixerCausalLM)):
+    if isinstance(task, (MixerTextClassifier, MixerTagger, MixerCausalLM, MixerSeq2SeqLM)):
         return given
     if not reading.is_file(given):
         raise ValueError(
@@ -98,7 +99,7 @@ def _continuation(task, given, card):
 
 
 def _text(task, given, card):
-    return task.generate(given[None])
+    return [task.generate(given)] if isinstance(given, str) else task.generate(given[None])
 
 
 _ANSWERS = {
@@ -111,4 +112,5 @@ _ANSWERS = {
     MixerTagger: _tags,
     MixerForecaster: _steps,
     MixerCausalLM: _continuation,
+    MixerSeq2SeqLM: _text,
 }

@@ -66,11 +66,24 @@ _UTTERANCES = {
 _EMOJI = {"stem": "convolution", "patch_size": 8, "hidden_dim": 96, "num_layers": 3, "dropout": 0.1}
 
 
+_LETTERS = {"hidden_dim": 128, "num_layers": 2, "dropout": 0.2, "encoder_mixer": _BIDIRECTIONAL}
+_LENGTHS = {"encoder_sequence_length": 32, "decoder_sequence_length": 32}
+_SENTENCE_PAIRS = {"hidden_dim": 128, "num_layers": 3, "dropout": 0.3}
+_TRANSLATION = {"epochs": 30, "batch_size": 128, "learning_rate": 3e-3}
+
+
 def _pair(subject, backbone, implicit, explicit, options=None, **training):
     """An implicit and an explicit model of one size on one subject."""
     for mixer in (implicit, explicit):
         name = mixer if isinstance(mixer, str) else mixer["mixer"]
         yield Recipe(f"mixer_{name}_{subject}", subject, {**backbone, "mixer": mixer}, options or {}, **training)
+
+
+def _readers(subject, backbone, options=None, **training):
+    """A decoder that is told a summary, and one that looks: recurrent, but for the reader."""
+    for name, reader in (("gru", None), ("additive", "additive")):
+        parts = {**backbone, "decoder_mixer": "gru", "reader": reader}
+        yield Recipe(f"mixer_{name}_{subject}", subject, parts, options or {}, **training)
 
 
 RECIPES = {
@@ -112,5 +125,7 @@ RECIPES = {
             epochs=60,
             learning_rate=2e-3,
         ),
+        *_readers("cmudict", _LETTERS, _LENGTHS, epochs=20, batch_size=256, learning_rate=2e-3),
+        *_readers("multi30k", {**_SENTENCE_PAIRS, "encoder_mixer": _BIDIRECTIONAL}, **_TRANSLATION),
     )
 }
