@@ -66,6 +66,11 @@ def tune(
     budget: Annotated[
         str, typer.Option(help="What all models have alike: parameters, flops or time, or an amount of it: flops=2e6.")
     ] = "parameters",
+    record: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file of past verdicts to be advised by, beside those that come along; see `remember`."),
+    ] = None,
+    advice: Annotated[bool, typer.Option(help="Begin with what past verdicts let expect to win.")] = True,
     weigh: WEIGH = None,
     train: own.Train = None,
     test: own.Test = None,
@@ -103,6 +108,7 @@ def tune(
             workers=workers,
             limits=_limits(seconds, memory),
             budget=budget,
+            record=_record(record, advice),
         )
         if weights is not None:
             _report(out, weights)
@@ -231,6 +237,17 @@ def _compare(task, mixers, **options):
         return tuning.compare(task, mixers=chosen, progress=progress, **options)
 
 
+def _record(files, advice):
+    """The past verdicts that an advice is drawn from; None for the package's own."""
+    from tuning import record
+
+    if not advice:
+        if files:
+            raise ValueError("A record is to be advised by. Received: --record with --no-advice")
+        return ()
+    return record.load(files) if files else None
+
+
 def _limits(seconds, memory):
     from tuning.isolation import GIB, Limits
 
@@ -315,6 +332,8 @@ def _show(found, folder, weights=None):
     typer.echo(found.verdict.reason)
     for note in found.verdict.notes:
         typer.echo(note)
+    if found.advice and found.advice["judgement"]:
+        typer.echo(found.advice["judgement"]["words"])
     for line in words.table(found):
         typer.echo(line)
     typer.echo(f"Report: {folder / 'report.html'} and {folder / 'report.md'}; numbers: {folder / 'results.json'}")

@@ -14,7 +14,8 @@ import keras
 import keras_attn
 from keras_attn.lookup import whole_number
 from tuning import budget as budgets
-from tuning import decide, families, looks, measures, proposals, result, spaces, tasks, winners
+from tuning import decide, families, looks, measures, prior, proposals, result, spaces, tasks, winners
+from tuning import record as records
 from tuning.budget import LIMIT
 from tuning.engine import SearchFailed
 from tuning.factors import families as measured
@@ -45,6 +46,7 @@ def compare(
     progress=None,
     budget="parameters",
     factors=True,
+    record=None,
 ):
     """Says with evidence which kind of attention serves a task best.
 
@@ -73,6 +75,9 @@ def compare(
             seconds of a training step. With a number, "flops=2e6", so much of it; without, what the first mixer costs
             that has the task's parameters.
         factors: whether the five factors are measured, and maps drawn of the winner: some seconds for each family.
+        record: past verdicts, a list of `tuning.record.Past`, that an advice is drawn from: the order in which families
+            begin, and nothing else (see `tuning.prior`). None for those that come with the package; an empty list for
+            no advice. With too few of them there is none, which takes no time; else it takes about a minute.
 
     Returns:
         A `tuning.result.Result`.
@@ -111,6 +116,7 @@ def compare(
     data = task.data(seed)
     _check_batch(task, data)
     search = {**describe(task, data, seed, width, budget), "proposer": proposals.check(proposer)}
+    search["record"] = records.name(record)
     out = Path(out)
     check_folder(out, search)
     if (out / result.RESULTS).exists():
@@ -118,7 +124,8 @@ def compare(
         Files(out).clear()
         report(out)
         return result.load(out)
-    return _search(task, data, chosen, search, out, workers, limits or Limits(), progress or Silent(), factors)
+    past = records.load() if record is None else record
+    return _search(task, data, chosen, search, out, workers, limits or Limits(), progress or Silent(), factors, past)
 
 
 def describe(task, data, seed, width, budget="parameters"):
@@ -137,25 +144,31 @@ def describe(task, data, seed, width, budget="parameters"):
     return _as_json({**search, "budget": budget, "backend": backend, "versions": versions})
 
 
-def _search(task, data, chosen, search, out, workers, limits, progress, factors):
+def _search(task, data, chosen, search, out, workers, limits, progress, factors, past):
     kind, amount = budgets.parse(search["budget"])
     budget = budgets.make(task, data, kind, amount or budgets.remembered(out), search["width"])
     budget.recall(out)
     for family in chosen:
         _try_out(family, task, data, budget)
     apart = "KERASTUNER_ORACLE_IP" in os.environ
+    leads = not apart or "chief" in os.environ["KERASTUNER_TUNER_ID"]
     journal = Journal(out, search, progress.warn, alone=not apart)
     budget.remember(journal.folder)
+    # Who leads gives trials out, and so has an order.
+    advised = prior.form(task, data, past, search["seed"], out, progress) if leads else None
     do = Runner(task, data, journal).do
     leases = {} if apart else {"lease": math.inf, "attempts": None}
     step = measures.step(data.valid)
-    session = Session(task, journal, budget, do, search["seed"], step, chosen, search["proposer"], progress, **leases)
+    order = advised.order if leads else None
+    session = Session(
+        task, journal, budget, do, search["seed"], step, chosen, search["proposer"], progress, order, **leases
+    )
     if workers:
         hand_over(task, data, journal.folder)
         found = session.aside(workers, limits)
     else:
         found = session.apart() if apart else session.here()
-    if apart and "chief" not in os.environ["KERASTUNER_TUNER_ID"]:
+    if not leads:
         return _await_chief(out)
     found = tuple(dataclasses.replace(family, step=measures.step(data.test)) for family in found)
     candidates = [family.as_candidate() for family in found if family.finished]
@@ -167,6 +180,7 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors)
     about = {name: getattr(task, name) for name in ("description", "margin", "answer", "measure")}
     wall = sum(run.wall for family in found for run in (*family.trials, *family.retrainings))
     whole = result.Result(search, about, found, verdict, models, wall)
+    whole = dataclasses.replace(whole, advice=prior.judge(advised, whole))
     whole.save(out)
     journal.clear()
     report(out)

@@ -85,6 +85,7 @@ def collect(found, weights=None, looks=None):
         "weighed": weighed and _weighed(found, weighed),
         "effects": [row for family in found.families for row in _effects(family)],
         "looks": looks,
+        "advice": found.advice,
         "minutes": f"{found.seconds / 60:.1f}",
         "command": command(found.search),
     }
@@ -110,9 +111,12 @@ def command(search):
     # Results that are older than budgets were all of equal parameters.
     size |= {"proposer": search["proposer"]} if search.get("proposer", "random") != "random" else {}
     size |= {"budget": search["budget"]} if search.get("budget", "parameters") != "parameters" else {}
+    record = search.get("record")
+    size |= {"record": "FILE"} if record not in (None, "empty") else {}
     parts = ["keras-attn", "tune", *(search.get("arguments") or [search["task"]]), "--out", "DIR"]
     for name, value in {**options, **size}.items():
         parts += [f"--{name}", str(value)]
+    parts += ["--no-advice"] if record == "empty" else []
     # On one line: in Markdown a new one would end the block of code.
     return " ".join(shlex.join(parts).splitlines())
 
