@@ -58,7 +58,9 @@ def tune(
     parameters: Annotated[int | None, typer.Option(help="Parameters of each model, within 10 %.")] = None,
     width: Annotated[int | None, typer.Option(help="One width for all models instead of equal parameters.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of a whole run.")] = None,
-    proposer: Annotated[str, typer.Option(help="What proposes within a family: random or bayesian.")] = "random",
+    proposer: Annotated[
+        str, typer.Option(help="What proposes within a family: random, bayesian or hyperband.")
+    ] = "random",
     workers: Annotated[int, typer.Option(help="Processes that do the runs, side by side; 0 for this one alone.")] = 0,
     seconds: Annotated[float | None, typer.Option(help="The longest that a worker's run may take.")] = None,
     memory: Annotated[float | None, typer.Option(help="The most memory that a worker may use, in GiB.")] = None,

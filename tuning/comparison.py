@@ -66,7 +66,8 @@ def compare(
         parameters: how many parameters each model has, within 10 %. None for the task's.
         width: one width for all models; their parameters differ then. None for equal parameters.
         epochs: epochs of a whole run, at least 1. None for the task's.
-        proposer: what proposes within a family: "random" or "bayesian".
+        proposer: what proposes within a family: "random", "bayesian", "hyperband", or any class of keras-tuner oracles
+            that takes `objective`, `hyperparameters` and `seed`. It proposes values; epochs and rungs are the race's.
         workers: how many processes of their own do the runs, side by side: one that dies or swells costs its run only.
             0 does them in this process, which needs the least memory. The task's functions must be found by name.
         limits: a `tuning.isolation.Limits` of time and memory for each run of a worker; None for none.
@@ -125,7 +126,8 @@ def compare(
         report(out)
         return result.load(out)
     past = records.load() if record is None else record
-    return _search(task, data, chosen, search, out, workers, limits or Limits(), progress or Silent(), factors, past)
+    limits, progress = limits or Limits(), progress or Silent()
+    return _search(task, data, chosen, search, out, workers, limits, progress, factors, past, proposer)
 
 
 def describe(task, data, seed, width, budget="parameters"):
@@ -144,7 +146,7 @@ def describe(task, data, seed, width, budget="parameters"):
     return _as_json({**search, "budget": budget, "backend": backend, "versions": versions})
 
 
-def _search(task, data, chosen, search, out, workers, limits, progress, factors, past):
+def _search(task, data, chosen, search, out, workers, limits, progress, factors, past, proposer):
     kind, amount = budgets.parse(search["budget"])
     budget = budgets.make(task, data, kind, amount or budgets.remembered(out), search["width"])
     budget.recall(out)
@@ -160,9 +162,7 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors,
     leases = {} if apart else {"lease": math.inf, "attempts": None}
     step = measures.step(data.valid)
     order = advised.order if leads else None
-    session = Session(
-        task, journal, budget, do, search["seed"], step, chosen, search["proposer"], progress, order, **leases
-    )
+    session = Session(task, journal, budget, do, search["seed"], step, chosen, proposer, progress, order, **leases)
     if workers:
         hand_over(task, data, journal.folder)
         found = session.aside(workers, limits)

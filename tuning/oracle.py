@@ -131,12 +131,10 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         """The leg's values: proposed once for a configuration."""
         key = leg.family, leg.number
         if key not in self.proposed:
-            scored = [
-                (self.proposed[leg.family, number], score)
-                for number, score in self.race.best_by_number(leg.family).items()
-            ]
+            scores = self.race.best_by_number(leg.family)
+            past = [(self.proposed[leg.family, number], scores.get(number)) for number in range(leg.number)]
             family, seed = self.families[leg.family], self.seed - 1
-            self.proposed[key] = proposals.propose(self.proposer, family, self.task, seed, leg.number, scored)
+            self.proposed[key] = proposals.propose(self.proposer, family, self.task, seed, leg.number, past)
         return self.proposed[key]
 
     def _last_failure(self):

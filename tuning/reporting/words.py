@@ -103,8 +103,10 @@ def table(found):
 
 def command(search):
     """The command that repeats a search; of data that Python gave the words that say so, and which data it was."""
-    if not search.get("arguments") and search["task"] not in tasks.names():
-        return f"tuning.compare from Python, on data with the SHA-256 {search.get('data', '(not kept)')}"
+    # A class has no name on the command line.
+    oracle = f", with the oracle {search['proposer']}" if "." in search.get("proposer", "") else ""
+    if oracle or (not search.get("arguments") and search["task"] not in tasks.names()):
+        return f"tuning.compare from Python, on data with the SHA-256 {search.get('data', '(not kept)')}{oracle}"
     mixers = ",".join(map(_spec, search["mixers"]))
     options = {"mixers": mixers, **{name: search[name] for name in ("trials", "seeds", "seed", "epochs", "backend")}}
     size = {"parameters": search["parameters"]} if search["width"] is None else {"width": search["width"]}
