@@ -1,12 +1,12 @@
 """Implicit or explicit, for a task: search each family, retrain the best on fresh seeds, decide."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import math
 import os
 import platform
 import tempfile
-import time
 from pathlib import Path
 
 import keras
@@ -14,10 +14,9 @@ import keras
 import keras_attn
 from keras_attn.lookup import whole_number
 from tuning import budget as budgets
-from tuning import decide, families, looks, measures, prior, proposals, result, spaces, tasks, winners
+from tuning import decide, families, looks, measures, prior, proposals, result, signs, spaces, tasks, winners
 from tuning import record as records
 from tuning.budget import LIMIT
-from tuning.engine import SearchFailed
 from tuning.factors import families as measured
 from tuning.isolation import Limits
 from tuning.journal import Files, Journal, check_folder
@@ -26,7 +25,7 @@ from tuning.reporting import report
 from tuning.runner import Runner, hand_over
 from tuning.session import Session
 
-#: Seconds for which a worker waits for the chief's results.
+#: Seconds for which a worker waits for a sign of life of the chief that measures and writes results.
 PATIENCE = 600.0
 
 
@@ -156,20 +155,28 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors,
     leads = not apart or "chief" in os.environ["KERASTUNER_TUNER_ID"]
     journal = Journal(out, search, progress.warn, alone=not apart)
     budget.remember(journal.folder)
-    # Who leads gives trials out, and so has an order.
-    advised = prior.form(task, data, past, search["seed"], out, progress) if leads else None
-    do = Runner(task, data, journal).do
+    do, step = Runner(task, data, journal).do, measures.step(data.valid)
     leases = {} if apart else {"lease": math.inf, "attempts": None}
-    step = measures.step(data.valid)
-    order = advised.order if leads else None
-    session = Session(task, journal, budget, do, search["seed"], step, chosen, proposer, progress, order, **leases)
-    if workers:
-        hand_over(task, data, journal.folder)
-        found = session.aside(workers, limits)
-    else:
-        found = session.apart() if apart else session.here()
-    if not leads:
-        return _await_chief(out)
+    # The workers of several machines wait for who leads until results are written.
+    with signs.given(out) if apart and leads else contextlib.nullcontext():
+        # Who leads gives trials out, and so has an order.
+        advised = prior.form(task, data, past, search["seed"], out, progress) if leads else None
+        order = advised and advised.order
+        session = Session(task, journal, budget, do, search["seed"], step, chosen, proposer, progress, order, **leases)
+        if workers:
+            hand_over(task, data, out)
+            found = session.aside(workers, limits)
+        else:
+            found = session.apart() if apart else session.here()
+        if not leads:
+            signs.await_file(out / result.RESULTS, PATIENCE)
+            return result.load(out)
+        return _conclude(task, data, journal, found, advised, progress, factors)
+
+
+def _conclude(task, data, journal, found, advised, progress, factors):
+    """What follows from the runs: a verdict, what is measured of each family, models, results and reports."""
+    search, out = journal.description, journal.folder
     found = tuple(dataclasses.replace(family, step=measures.step(data.test)) for family in found)
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
@@ -185,16 +192,6 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors,
     journal.clear()
     report(out)
     return whole
-
-
-def _await_chief(out):
-    """A worker's result is the chief's, which writes it when all workers have ended."""
-    deadline = time.monotonic() + PATIENCE
-    while not (out / result.RESULTS).exists():
-        if time.monotonic() > deadline:
-            raise SearchFailed(f"The chief has written no {result.RESULTS} in {out} for {PATIENCE:g} s.")
-        time.sleep(1.0)
-    return result.load(out)
 
 
 def _try_out(family, task, data, budget):
