@@ -3,7 +3,7 @@
     KERAS_BACKEND=tensorflow python benchmarks/trials_per_minute.py [--trials 2] [--epochs 12] [--repeats 3] [mixer ...]
 
 The models are the digits task's: of each family the configurations that our search proposes first, each trained for so
-many epochs of 15 steps from the start to the end, without rungs. Ours runs them in this process (`workers=0`) and in two
+many epochs of 15 steps from the start to the end, without rungs. Ours does it in one process (`workers=0`) and in two
 beside each other (`workers=2`); the plain one is `keras_tuner.RandomSearch` over that list, with a build function that
 makes and compiles the model and `fit` with validation data, as its tutorial has it. Each takes its turn in a process of
 its own, the clock running from when Keras is imported and the data there until the last trial has ended; with two
