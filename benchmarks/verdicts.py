@@ -22,6 +22,7 @@ work: `--part 0/2` in one, `--part 1/2` in the other, with the same file. `--min
 import argparse
 import dataclasses
 import gc
+import io
 import json
 import os
 import time
@@ -213,8 +214,311 @@ def _last_byte(file):
     return file.read(1)
 
 
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What is known of a task at a point.
+
+    Args:
+        task: the `tuning.Task`.
+        point: see `points`.
+        there: a `tuning.decide.Candidate` for each family that is through with all seeds.
+        runs: the lines behind them, by family.
+        missing: names of families that are not through, or have failed.
+        count: how many runs there are in all.
+    """
+
+    task: object
+    point: dict
+    there: tuple
+    runs: dict
+    missing: tuple
+    count: int
+
+    @property
+    def complete(self):
+        """Whether there is a verdict: every family of both kinds had its chance."""
+        return bool(self.there) and not self.missing
+
+    @property
+    def best(self):
+        return {kind: decide.best_of(self.there, kind) for kind in KINDS}
+
+    @property
+    def comparison(self):
+        """Explicit less implicit, the best of each by validation, corrected for all that could have been compared."""
+        return decide.decide(list(self.there), self.task.margin).comparisons[0]
+
+    @property
+    def seeds(self):
+        return len(self.there[0].test)
+
+
+def find(lines, name, point):
+    """The `Found` of a task at a point: of the lines there those of the last version."""
+    task = vary(tasks.get(name), point)
+    mine = [line for line in lines if line["task"] == name and all(line[key] == point[key] for key in WHOLE)]
+    mine = [line for line in mine if line["version"] == mine[-1]["version"]]
+    wanted = [family.name for family in families.make_all(task.mixers) if family.kind in KINDS]
+    runs = {name: _chosen([line for line in mine if line["family"] == name], task) for name in wanted}
+    most = max(map(len, runs.values()))
+    through = {name: chosen for name, chosen in runs.items() if chosen and len(chosen) == most}
+    missing = tuple(name for name in wanted if name not in through)
+    return Found(task, point, tuple(map(_candidate, through.values())), through, missing, len(mine))
+
+
+def _chosen(lines, task):
+    """The runs of a family at the learning rate that was chosen; none if not all rates were tried, or one failed."""
+    tried = {line["learning_rate"] for line in lines if line["seed"] == 0}
+    rate = choose_rate(lines) if tried == set(task.learning_rates) else None
+    runs = sorted((line for line in lines if line["learning_rate"] == rate), key=lambda line: line["seed"])
+    whole = [line["seed"] for line in runs] == list(range(len(runs)))
+    return runs if whole and not any("failure" in line for line in runs) else []
+
+
+def _candidate(runs):
+    valid, test = (tuple(line[name] for line in runs) for name in ("valid", "test"))
+    first = runs[0]
+    cost = _median([line["latency"] for line in runs])
+    return decide.Candidate(first["family"], first["kind"], valid, test, first["parameters"], cost, first["step"])
+
+
 def report(options):
-    raise SystemExit("not yet")
+    """Writes the page and its drawings."""
+    lines = read(options.out)
+    drawings = {varied: draw(varied, moves(lines, varied)) for varied in VARIED}
+    folder = options.page.parent / "images"
+    for varied, drawing in drawings.items():
+        if drawing is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"verdicts_{varied}.svg").write_text(drawing, encoding="utf-8")
+    options.page.write_text(page(lines), encoding="utf-8")
+
+
+def page(lines):
+    """The page, from lines alone: Markdown."""
+    found = [find(lines, name, WHOLE) for name in NAMES]
+    whole = [each for each in found if each.complete]
+    parts = [HEAD, *_verdicts(whole), *_claims(whole), *_costs(whole)]
+    for varied in VARIED:
+        parts += _moves(varied, moves(lines, varied))
+    return "\n\n".join([*parts, *_not_run(lines, found)]) + "\n"
+
+
+HEAD = """# Implicit or explicit, on real data
+
+This page is written by `python benchmarks/verdicts.py report` from the results in `benchmarks/verdicts.jsonl`, a line
+for each run; `KERAS_ATTN_DATA=DIRECTORY python benchmarks/verdicts.py run` makes those, and goes on where it was.
+
+For each task every family is trained at equal parameters, within 10 %, with the same epochs, on the same seeds, at the
+best of the same three learning rates by validation. The best explicit and the best implicit one, by validation, are
+compared on the test part, seed by seed. The interval is that of the mean difference, 95 %; differences below the margin
+do not matter; what counts as shown is corrected for all the pairs that could have been compared (`tuning/decide.py`).
+Models are small, and some tasks train on a part of their data (`tuning/tasks/real.py`): what larger ones would do is
+not said here."""
+
+
+def _verdicts(found):
+    if not found:
+        return ["## Verdicts", "None yet."]
+    head = ("task", "score", "best explicit", "best implicit", "explicit less implicit", "seeds", "margin", "verdict")
+    return ["## Verdicts", _table(head, [_verdict_row(each) for each in found]), _sum_up(found), *_notes(found)]
+
+
+def _verdict_row(found):
+    best, compared = found.best, found.comparison
+    cells = [f"{best[kind].name} {_mean(best[kind].test):.3f}" for kind in ("explicit", "implicit")]
+    task = found.task
+    return (
+        f"`{task.name}`",
+        task.measure,
+        *cells,
+        _difference(compared),
+        str(found.seeds),
+        f"{task.margin:g}",
+        OUTCOMES[compared.outcome],
+    )
+
+
+#: What an outcome of `tuning.decide` says of explicit (first) and implicit.
+OUTCOMES = {
+    "first": "**explicit**",
+    "second": "**implicit**",
+    "equivalent": "a tie: the whole interval is inside the margin",
+    "inside the margin": "no difference that matters, on average; the interval allows more",
+    "not shown": "open: beyond the margin, and not shown with so many seeds",
+}
+
+
+def _difference(compared):
+    between = "" if compared.low is None else f" ({compared.low:+.3f} to {compared.high:+.3f})"
+    return f"{compared.mean:+.3f}{between}"
+
+
+def _sum_up(found):
+    counts = {outcome: sum(each.comparison.outcome == outcome for each in found) for outcome in OUTCOMES}
+    near = counts["equivalent"] + counts["inside the margin"]
+    return (
+        f"Of {len(found)} task{'s' * (len(found) != 1)}: explicit {counts['first']}, implicit {counts['second']}, "
+        f"no difference that matters {near}, open {counts['not shown']}."
+    )
+
+
+def _notes(found):
+    """Where a control does as well as the better of both kinds, nothing was learnt about kinds."""
+    names = []
+    for each in found:
+        best = each.best
+        winner = max((best["explicit"], best["implicit"]), key=lambda candidate: _mean(candidate.valid))
+        if best["control"] and decide.compare(winner, best["control"], each.task.margin).outcome != "first":
+            names.append(f"`{each.task.name}` ({best['control'].name} {_mean(best['control'].test):.3f})")
+    if not names:
+        return []
+    return [
+        "Not shown to be better there than a control, in which nothing is moved between positions but by a short "
+        f"convolution: {', '.join(names)}."
+    ]
+
+
+def _claims(found):
+    """Each common claim, and what came of it."""
+    by_claim = {claim: [] for claim in real.CLAIMS}
+    for each in found:
+        row = real.ROWS.get(each.task.name)
+        if row is not None and row.claim:
+            by_claim[row.claim].append(f"`{each.task.name}`, as {row.why}: {held(row.claim, each.comparison)}")
+    rows = [
+        (claim, kind, "<br>".join(by_claim[claim]) or f"not tested: {_why_not(claim)}")
+        for claim, kind in real.CLAIMS.items()
+    ]
+    said = "What is commonly said of the other tasks names no kind."
+    return ["## What is commonly said", _table(("of", "better", "and here"), rows), said]
+
+
+def held(claim, compared):
+    """Whether a claim held, in words, by the comparison of explicit with implicit."""
+    if compared.outcome in ("first", "second"):
+        better = {"first": "explicit", "second": "implicit"}[compared.outcome]
+        return "it held" if better == real.CLAIMS[claim] else f"it did not: {better} was better"
+    if compared.outcome == "not shown":
+        return f"open after {len(compared.differences)} seeds"
+    return "it did not: a tie" if compared.outcome == "equivalent" else "it did not show: no difference that matters"
+
+
+def _why_not(claim):
+    about = [f"`{name}`" for name, row in real.ROWS.items() if row.claim == claim]
+    return f"{', '.join(about)} not run to the end" if about else "there is no task of it yet"
+
+
+def _costs(found):
+    if not found:
+        return []
+    head = ("task", "family", "kind", "test score", "parameters", "a run, s of a core", "an example, ms")
+    rows = [row for each in found for row in _cost_rows(each)]
+    said = (
+        "Seconds of a core are those of a whole run, building and scoring included, and milliseconds those of one "
+        "example in a batch of 64; both are medians over the seeds. The machine did other things beside: take the "
+        "latter for an order of magnitude."
+    )
+    return ["## Costs", _table(head, rows), said]
+
+
+def _cost_rows(found):
+    for each in sorted(found.there, key=lambda candidate: (KINDS.index(candidate.kind), -_mean(candidate.test))):
+        cpu = _median([line["cpu"] for line in found.runs[each.name]])
+        score = f"{_mean(each.test):.3f} ± {decide.spread(each.test):.3f}"
+        parameters, latency = f"{each.parameters:,}", f"{1e3 * each.cost:.2f}"
+        yield f"`{found.task.name}`", each.name, each.kind, score, parameters, f"{cpu:.1f}", latency
+
+
+def moves(lines, varied):
+    """For each task that was run at all shares of a thing, its `Found` by share, 1 among them."""
+    shares = sorted({1.0, *VARIED[varied]})
+    rows = {name: [find(lines, name, {**WHOLE, varied: share}) for share in shares] for name in _varied(lines, varied)}
+    return {name: row for name, row in rows.items() if all(each.complete for each in row)}
+
+
+def _varied(lines, varied):
+    there = {line["task"] for line in lines if line[varied] != 1.0}
+    return [name for name in NAMES if name in there]
+
+
+#: What is varied, in words: of a heading, and of an axis.
+THINGS = {
+    "length": ("sequence length", "share of each example that is read"),
+    "data": ("data size", "share of the examples to train on"),
+    "size": ("model size", "parameters, as multiples of the task's"),
+}
+
+
+def _moves(varied, found):
+    heading, axis = THINGS[varied]
+    parts = [f"## With {heading}"]
+    if not found:
+        return [*parts, "Not run."]
+    rows = [
+        (f"`{name}`", f"{each.point[varied]:g}", *_verdict_row(each)[2:6]) for name in found for each in found[name]
+    ]
+    parts.append(f"![Explicit less implicit by {heading}](images/verdicts_{varied}.svg)")
+    return [*parts, _table(("task", axis, "best explicit", "best implicit", "explicit less implicit", "seeds"), rows)]
+
+
+def draw(varied, found):
+    """The differences by share, a line for each task, as SVG text; None if there are none."""
+    if not found:
+        return None
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    heading, label = THINGS[varied]
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0.0, color="#555555", linewidth=1)
+    for row, (name, points_) in enumerate(found.items()):
+        compared = [each.comparison for each in points_]
+        # A little beside each other, so that bars can be told apart.
+        shares = [each.point[varied] * 1.02**row for each in points_]
+        means = [each.mean for each in compared]
+        bars = [[mean - (mean if one.low is None else one.low) for mean, one in zip(means, compared)]]
+        bars += [[(mean if one.high is None else one.high) - mean for mean, one in zip(means, compared)]]
+        axes.errorbar(shares, means, yerr=bars, marker="osD^vP*X"[row % 8], capsize=3, label=name)
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel=label, ylabel="explicit less implicit", title=f"The verdict and {heading}")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    stream = io.StringIO()
+    # Without a date and with fixed names of its parts the same lines draw the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "verdicts"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()
+
+
+def _not_run(lines, found):
+    begun = [f"- `{each.task.name}`: begun, {_say_missing(each)}" for each in found if each.count and not each.complete]
+    never = [f"`{each.task.name}`" for each in found if not each.count]
+    parts = ["## Not run", *(["\n".join(begun)] if begun else [])]
+    if never:
+        parts.append(f"Tasks that wait for their runs: {', '.join(never)}.")
+    for varied in VARIED:
+        done = moves(lines, varied)
+        left = [f"`{name}`" for name in _varied(lines, varied) if name not in done]
+        if left:
+            parts.append(f"With {THINGS[varied][0]}, begun: {', '.join(left)}.")
+    untold = [claim for claim in real.CLAIMS if not any(row.claim == claim for row in real.ROWS.values())]
+    if untold:
+        parts.append(f"There is no task yet of: {', '.join(untold)}.")
+    return parts if len(parts) > 1 else [*parts, "Nothing: every task has its verdict."]
+
+
+def _say_missing(found):
+    return f"{found.count} run{'s' * (found.count != 1)}; not through: {', '.join(found.missing)}."
+
+
+def _table(head, rows):
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def _median(values):
+    return sorted(values)[len(values) // 2]
 
 
 def _mean(values):
@@ -233,6 +537,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["run", "report"])
     parser.add_argument("--out", type=Path, default=FILE, help="the file of runs, a line of JSON each")
+    parser.add_argument("--page", type=Path, default=PAGE, help="what `report` writes, with images/ beside it")
     parser.add_argument("--tasks", nargs="+", choices=NAMES, default=list(NAMES))
     parser.add_argument("--vary", choices=VARIED, help="shares of what: nothing, unless it is said")
     parser.add_argument("--part", type=_part, default=(0, 1), help="which part of how many, such as 0/2")
