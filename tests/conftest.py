@@ -3,6 +3,8 @@ import os
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Tests fetch nothing, except from a server of their own.
+os.environ.setdefault("KERAS_ATTN_OFFLINE", "1")
 
 #: Files that take longest on jax, most of it compiling.
 MOSTLY_COMPILING = (

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tuning import zoo_cli
+from tuning import data_cli, zoo_cli
 from tuning.own import options as own
 from tuning.terminal import FAILED, errors_in_words, start_backend, status
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_cli.app, name="data")
 app.add_typer(zoo_cli.app, name="zoo")
 
 

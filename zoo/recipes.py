@@ -33,10 +33,12 @@ class Recipe:
 _BIDIRECTIONAL = {"mixer": "gru", "bidirectional": True}
 _SENTENCES = {"hidden_dim": 128, "num_layers": 1, "dropout": 0.3}
 _WORDS = {"hidden_dim": 128, "num_layers": 2, "dropout": 0.3}
-_DOCUMENTS = {"sequence_length": 256, "vocabulary_size": 10000}
+_DOCUMENTS = {"sequence_length": 128, "vocabulary_size": 10000}
 _BEATS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 4, "dropout": 0.2}
 _STRIPS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 8, "dropout": 0.2, "standardize": True}
 _STAYS = {"hidden_dim": 48, "num_layers": 1, "dropout": 0.5, "marks_missing": True}
+_SERIES = {"hidden_dim": 48, "num_layers": 3, "dropout": 0.1}
+_ARCHIVE = {"epochs": 200, "batch_size": 16, "learning_rate": 2e-3}
 _HOURS = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
 
 
@@ -53,11 +55,16 @@ RECIPES = {
         Recipe("mixer_gru_sst2", "sst2", {**_SENTENCES, "mixer": _BIDIRECTIONAL, "positions": None}),
         Recipe("mixer_multi_head_sst2", "sst2", {**_SENTENCES, "mixer": "multi_head"}),
         *_pair("ud_ewt", _WORDS, _BIDIRECTIONAL, "multi_head", epochs=8, learning_rate=2e-3),
-        *_pair("reuters_r8", _SENTENCES, "gated_conv", "additive", _DOCUMENTS, epochs=12),
-        *_pair("reuters_r52", _SENTENCES, "gated_conv", "additive", _DOCUMENTS, epochs=16),
+        *_pair("reuters_r8", _SENTENCES, "gated_conv", "additive", _DOCUMENTS, epochs=8),
+        *_pair("reuters_r52", _SENTENCES, "gated_conv", "additive", _DOCUMENTS, epochs=10),
         *_pair("mitbih_beats", _BEATS, "gated_conv", "multi_head", {"balance": 0.3}, epochs=6, batch_size=128),
         *_pair("mitbih_strips", _STRIPS, _BIDIRECTIONAL, "multi_head", epochs=20, batch_size=32),
         *_pair("physionet2012", _STAYS, _BIDIRECTIONAL, "additive", {"head_dropout": 0.5}, epochs=12),
+        *(
+            each
+            for name in ("italypowerdemand", "gunpoint", "ecg200")
+            for each in _pair(f"ucr_{name}", _SERIES, "gated_conv", "multi_head", **_ARCHIVE)
+        ),
         *_pair("etth1", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
         *_pair("etth2", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
     )

@@ -69,6 +69,10 @@ class _Course:
         subject, preprocessor = self.subject, self.preprocessor
         return subject.encode(preprocessor, inputs), subject.align(preprocessor, inputs, answers)
 
+    def plan(self):
+        """What a run must have in common with one that goes on with it."""
+        return {**as_plain(self.recipe), "options": self.subject.settings(self.recipe), "epochs": self.epochs}
+
     def build(self, seed):
         """The recipe's task with a seed's first weights."""
         keras.utils.set_random_seed(seed)
@@ -86,7 +90,7 @@ class _Course:
         model = _without_preprocessor(self.build(seed))
         _compile(model, self.recipe, self.subject, steps=self.epochs * len(self.batches(seed, 0)))
         state = self.work / f"{self.recipe.name}.{seed}.npz"
-        progress, best = _go_on(state, plan={**as_plain(self.recipe), "epochs": self.epochs})
+        progress, best = _go_on(state, plan=self.plan())
         checkpoint.restore(state, model)
         for epoch in range(progress["epoch"], self.epochs):
             start = time.perf_counter()
