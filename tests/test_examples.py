@@ -64,3 +64,9 @@ def test_models_that_look_for_a_beat_are_shown_side_by_side(tmp_path):
 def test_every_example_is_run_here():
     text = Path(__file__).read_text()
     assert all(f'load("{path.stem}")' in text for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.slow
+def test_what_was_learned_before_tells_what_unknown_words_mean():
+    right = load("07_fine_tune").main(epochs=12)
+    assert min(right["all weights"], right["LoRA"]) > 0.9 > right["from scratch"]

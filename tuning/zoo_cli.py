@@ -6,10 +6,17 @@ import typer
 
 from tuning.terminal import errors_in_words, start_backend
 
-app = typer.Typer(help="The trained models that come with the project.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(add_completion=False)
 
 NAME = Annotated[str, typer.Argument(help="A preset's name (see `keras-attn zoo list`), or its folder.")]
 BACKEND = Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context):
+    """List, show, evaluate or ask the trained models that come with the project."""
+    if context.invoked_subcommand is None:
+        list_presets()
 
 
 @app.command("list")

@@ -45,8 +45,8 @@ def as_markdown(card):
     """A card for reading: its known fields in order, then any others; then the picture and the command."""
     order = [name for name in FIELDS if name in card and name != "command"]
     order += [name for name in card if name not in FIELDS and name not in NOT_LISTED]
-    lines = [f"# {_escape(card.get('name') or 'A preset')}", "", _escape(card.get("summary", "")), ""]
-    lines += [f"- **{_escape(FIELDS.get(name, name))}**: {_as_text(card[name])}" for name in order]
+    lines = [f"# {escape(card.get('name') or 'A preset')}", "", escape(card.get("summary", "")), ""]
+    lines += [f"- **{escape(FIELDS.get(name, name))}**: {_as_text(card[name])}" for name in order]
     if "picture" in card:
         lines += ["", f"![What it looks at]({card['picture']})"]
     if "command" in card:
@@ -57,13 +57,13 @@ def as_markdown(card):
 
 def _as_text(value):
     if isinstance(value, dict):
-        return _escape(json.dumps(value, ensure_ascii=False))
+        return escape(json.dumps(value, ensure_ascii=False))
     if isinstance(value, (list, tuple)):
         parts = [_as_text(part) for part in value]
         return ("; " if any("," in part for part in parts) else ", ").join(parts)
-    return f"{value:.4g}" if isinstance(value, float) else _escape(value)
+    return f"{value:.4g}" if isinstance(value, float) else escape(value)
 
 
-def _escape(text):
+def escape(text):
     """Text that Markdown and the HTML in it leave alone, on one line: it may hold names from anybody's data."""
     return re.sub(r"([\\`*_~\[\]|#!])", r"\\\1", html.escape(" ".join(str(text).split()), quote=False))

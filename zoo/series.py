@@ -5,9 +5,11 @@ import keras_hub
 import numpy as np
 from keras import ops
 
-from keras_attn.lookup import plain, whole_number
+from keras_attn.lookup import choose, plain, whole_number
 from zoo.backbone import check_stack, stack
 from zoo.heads import compile_arguments
+
+POOLINGS = ("last", "flatten")
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -393,7 +395,7 @@ class MixerSeriesClassifier(keras_hub.models.Task):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class MixerForecaster(keras_hub.models.Task):
-    """Series to what comes next: the last value of each target, and what the vector at the last token adds to it.
+    """Series to what comes next: the last value of each target, and what the backbone's vectors add to it.
 
     `fit` and `evaluate` compare in standardised units if there is a preprocessor; `predict` answers in raw ones.
 
@@ -402,7 +404,9 @@ class MixerForecaster(keras_hub.models.Task):
         horizon: how many steps are forecast, at least 1.
         targets: the channels that are forecast, numbers in [0, C); None for all.
         preprocessor: a `MixerSeriesPreprocessor` with the same targets; None if series come as the backbone wants them.
-        dropout: share of the last vector dropped in training, in [0, 1).
+        dropout: share of what is pooled dropped in training, in [0, 1).
+        pooling: what of the backbone's vectors is read: "last", or "flatten" for all, side by side, which is more
+            weights and wants a backbone of one length.
         channel_independent: whether the backbone, of one channel, forecasts each channel by itself, as Nie et al.
             found to be better where data are few. Any number of channels goes then, and `targets` is None.
 
@@ -431,10 +435,14 @@ class MixerForecaster(keras_hub.models.Task):
         targets=None,
         preprocessor=None,
         dropout=0.0,
+        pooling="last",
         channel_independent=False,
         **kwargs,
     ):
         whole_number("horizon", horizon)
+        choose("pooling", pooling, POOLINGS)
+        if pooling == "flatten" and backbone.sequence_length is None:
+            raise ValueError("With pooling='flatten' the backbone wants a `sequence_length`. Received: None")
         if channel_independent and (backbone.channels != 1 or targets not in (None, [0])):
             raise ValueError(
                 "With `channel_independent` the backbone has one channel, and all are forecast. "
@@ -447,7 +455,7 @@ class MixerForecaster(keras_hub.models.Task):
         self.backbone = backbone
         self.preprocessor = preprocessor
         policy = {"dtype": backbone.dtype_policy}
-        self.last_vector = LastStep(name="last_vector", **policy)
+        self.pooler = (LastStep if pooling == "last" else keras.layers.Flatten)(name="pooled", **policy)
         self.last_values = LastStep(targets, name="last_values", **policy)
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout", **policy)
         self.output_dense = keras.layers.Dense(horizon * len(targets), name="changes", **policy)
@@ -455,7 +463,7 @@ class MixerForecaster(keras_hub.models.Task):
         # === Functional Model ===
         series = keras.Input(shape=(backbone.sequence_length, None), name="series") if channel_independent else None
         inputs = ChannelsApart(name="channels_apart", **policy)(series) if channel_independent else backbone.input
-        changes = self.output_dense(self.output_dropout(self.last_vector(backbone(inputs))))
+        changes = self.output_dense(self.output_dropout(self.pooler(backbone(inputs))))
         changes = keras.layers.Reshape((horizon, len(targets)), name="steps", **policy)(changes)
         last = keras.layers.Reshape((1, len(targets)), name="last", **policy)(self.last_values(inputs))
         outputs = keras.layers.Add(name="forecast", **policy)([changes, last])
@@ -467,6 +475,7 @@ class MixerForecaster(keras_hub.models.Task):
         self.horizon = horizon
         self.targets = targets
         self.dropout = dropout
+        self.pooling = pooling
         self.channel_independent = channel_independent
 
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
@@ -484,5 +493,6 @@ class MixerForecaster(keras_hub.models.Task):
             "horizon": self.horizon,
             "targets": list(self.targets),
             "dropout": self.dropout,
+            "pooling": self.pooling,
             "channel_independent": self.channel_independent,
         }

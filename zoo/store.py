@@ -10,10 +10,14 @@ import numpy as np
 
 from keras_attn.lookup import choose
 from zoo import cards, safety
+from zoo.caption import MixerCaptioner
 from zoo.image import MixerImageClassifier
 from zoo.language import MixerCausalLM
+from zoo.recognizer import MixerSpeechRecognizer
 from zoo.safety import PresetError
+from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
+from zoo.speech import MixerSpeechClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
 
@@ -24,7 +28,11 @@ TASKS = {
         MixerTextClassifier,
         MixerTagger,
         MixerCausalLM,
+        MixerSeq2SeqLM,
         MixerImageClassifier,
+        MixerCaptioner,
+        MixerSpeechClassifier,
+        MixerSpeechRecognizer,
         MixerSeriesClassifier,
         MixerForecaster,
     )

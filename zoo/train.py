@@ -11,7 +11,6 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_attn import mixers
 from keras_attn.lookup import choose
 from zoo import checkpoint, store
 from zoo.explain import explain
@@ -46,6 +45,14 @@ def train(name, directory, work, epochs=None):
     return _publish(course, task, {seed: progress for seed, (progress, _) in runs.items()}, best, directory)
 
 
+def rehearse(recipe, work, epochs=None):
+    """The score on test of a recipe's first seed, chosen by dev as always; nothing is published."""
+    work = Path(work)
+    work.mkdir(parents=True, exist_ok=True)
+    progress, _ = _Course(recipe, work, epochs or recipe.epochs).run(recipe.seeds[0])
+    return progress["test"]
+
+
 def choose_best(subject, scores):
     """The seed with the best score, the first of equal ones."""
     best = next(iter(scores))
@@ -69,6 +76,10 @@ class _Course:
         subject, preprocessor = self.subject, self.preprocessor
         return subject.encode(preprocessor, inputs), subject.align(preprocessor, inputs, answers)
 
+    def plan(self):
+        """What a run must have in common with one that goes on with it."""
+        return {**as_plain(self.recipe), "options": self.subject.settings(self.recipe), "epochs": self.epochs}
+
     def build(self, seed):
         """The recipe's task with a seed's first weights."""
         keras.utils.set_random_seed(seed)
@@ -86,7 +97,7 @@ class _Course:
         model = _without_preprocessor(self.build(seed))
         _compile(model, self.recipe, self.subject, steps=self.epochs * len(self.batches(seed, 0)))
         state = self.work / f"{self.recipe.name}.{seed}.npz"
-        progress, best = _go_on(state, plan={**as_plain(self.recipe), "epochs": self.epochs})
+        progress, best = _go_on(state, plan=self.plan())
         checkpoint.restore(state, model)
         for epoch in range(progress["epoch"], self.epochs):
             start = time.perf_counter()
@@ -164,13 +175,13 @@ def _draw(subject, preset, path):
 
 def _card(course, task, runs, best):
     recipe, subject = course.recipe, course.subject
-    kind, backend = mixers.kind_of(recipe.backbone["mixer"]), keras.backend.backend()
+    kind, backend = subject.kind(recipe), keras.backend.backend()
     judged = subject.judge(task)
     card = {
         "name": recipe.name,
         "summary": f"{subject.summary}, by {kind} attention.",
         "kind": kind,
-        "mixer": recipe.backbone["mixer"],
+        "mixer": subject.mixer(recipe),
         "subject": subject.name,
         "classes": list(subject.classes()),
         "data": subject.data,

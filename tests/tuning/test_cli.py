@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.tuning.standins import BLOBS
-from tuning import cli, tasks
+from tuning import cli, tasks, terminal
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--mixers", "identity", "--trials", "1", "--seeds", "1", "--epochs", "1"]
@@ -43,7 +43,41 @@ def test_tasks_are_listed_with_what_is_published():
 
 
 def test_the_zoo_is_listed():
-    assert run("zoo").exit_code == 0
+    found = run("zoo")
+    assert found.exit_code == 0 and found.output == run("zoo", "list").output
+    assert "mixer_gru_sst2" in found.output and "implicit; accuracy 0.832; 1,115,266 parameters" in found.output
+
+
+def test_a_preset_s_card_is_shown():
+    found = run("zoo", "show", "mixer_gru_sst2")
+    assert found.exit_code == 0 and "**Licence**: of the data: none stated" in found.output
+
+
+def test_a_preset_is_asked():
+    found = run("zoo", "predict", "mixer_gru_sst2", "a stirring, funny and finally transporting film")
+    assert found.exit_code == 0
+    (first, high), (second, low) = (line.split() for line in found.output.splitlines())
+    assert (first, second) == ("for", "against") and float(high) > 0.9 and float(high) + float(low) == pytest.approx(1)
+
+
+@pytest.mark.skipif("KERAS_ATTN_DATA" not in os.environ, reason="KERAS_ATTN_DATA is not set")
+def test_a_preset_is_evaluated_beside_its_card():
+    found = run("zoo", "evaluate", "mixer_multi_head_sst2")
+    assert found.exit_code == 0
+    assert "accuracy: 0.8199" in found.output and "On its card: 0.8199" in found.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "mixer_gru_sst"], "Did you mean 'mixer_gru_sst2'"),
+        (["evaluate", "mixer_gru_sst"], "Did you mean 'mixer_gru_sst2'"),
+        (["predict", "mixer_gru_sst2", "nowhere.csv"], "There is no file 'nowhere.csv'"),
+    ],
+)
+def test_what_the_zoo_has_not_is_said_in_a_line(arguments, message):
+    found = run("zoo", *arguments)
+    assert found.exit_code == 2 and found.output.startswith("Error: ") and message in found.output
 
 
 def test_help_and_tasks_import_no_keras():
@@ -106,7 +140,7 @@ def test_what_is_wrong_is_said_in_a_line_with_status_2(arguments, message, tmp_p
 
 
 def test_a_backend_that_is_not_installed_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(terminal.importlib.util, "find_spec", lambda name: None)
     found = run("tune", "digits", "--backend", "jax", "--out", tmp_path / "out")
     assert found.exit_code == 2
     assert "The backend jax is not installed" in found.output

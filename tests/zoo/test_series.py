@@ -134,3 +134,16 @@ def test_independent_channels_are_forecast_as_if_each_came_alone():
 def test_independent_channels_want_a_backbone_of_one():
     with pytest.raises(ValueError, match="the backbone has one channel, and all are forecast"):
         zoo.MixerForecaster(backbone(), HORIZON, channel_independent=True)
+
+
+def test_a_forecast_from_all_vectors_sees_what_the_last_one_does_not():
+    stack = backbone("identity", short_convolution=0, sequence_length=T)
+    x = series() / 50
+    changed = x.copy()
+    changed[:, 2] += 1
+    for pooling, sees in (("last", False), ("flatten", True)):
+        forecaster = zoo.MixerForecaster(stack, HORIZON, pooling=pooling)
+        moved = np.abs(keras.ops.convert_to_numpy(forecaster(changed) - forecaster(x))).max() > 1e-5
+        assert moved == sees
+    with pytest.raises(ValueError, match="the backbone wants a `sequence_length`"):
+        zoo.MixerForecaster(backbone(), HORIZON, pooling="flatten")

@@ -13,7 +13,7 @@ import io
 import numpy as np
 
 from keras_attn.lookup import choose
-from zoo.datasets import files
+from zoo.datasets import arrays, files
 
 SOURCE = "github.com/googlefonts/noto-emoji (png/72) and unicode-org/cldr-json (cldr-annotations-*)"
 LICENCE = "Apache-2.0 or OFL 1.1 (pictures), Unicode License v3 (names)"
@@ -37,16 +37,16 @@ def load(split):
     number = SPLITS[choose("split of emoji_captions", split, SPLITS)]
     captions = files.find("emoji_captions", "captions.tsv.gz", SOURCE)
     names = [_read_line(line, number, captions) for number, line in files.read_lines(captions)]
-    images = files.find("emoji_captions", "images.npz", SOURCE)
-    with np.load(images) as file:
-        jpeg, offset, splits = (file[key] for key in ("jpeg", "offset", "split"))
-    if not len(names) == len(splits) == len(offset) - 1:
+    path = files.find("emoji_captions", "images.npz", SOURCE)
+    jpeg, offset, splits = arrays.read(path, "jpeg", "offset", "split")
+    images = arrays.take_apart(jpeg, offset)
+    if not len(names) == len(splits) == len(images):
         raise ValueError(
-            f"{captions} must have a line for each image of {images}. "
-            f"Received: {len(names)} lines, {len(offset) - 1} images, {len(splits)} splits"
+            f"{captions} must have a line for each image of {path}. "
+            f"Received: {len(names)} lines, {len(images)} images, {len(splits)} splits"
         )
     rows = np.flatnonzero(splits == number)
-    pictures = [_decode(jpeg[offset[row] : offset[row + 1]], row, images) for row in rows]
+    pictures = [_decode(images[row], row, path) for row in rows]
     return np.array(pictures, dtype="uint8").reshape(-1, SIZE, SIZE, 3), [names[row] for row in rows]
 
 

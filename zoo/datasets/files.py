@@ -1,15 +1,19 @@
-"""Where the data lies: the directory that `$KERAS_ATTN_DATA` names."""
+"""Where data lies: in the directory that `$KERAS_ATTN_DATA` names, else in a cache, else where it is fetched from."""
 
 import gzip
 import os
 import zlib
 from pathlib import Path
 
+from zoo.datasets import catalog, fetching
+
 VARIABLE = "KERAS_ATTN_DATA"
+#: Where what is fetched is kept, if not in Keras's own directory; and whether nothing may be fetched unasked.
+CACHE, OFFLINE = "KERAS_ATTN_CACHE", "KERAS_ATTN_OFFLINE"
 
 
 def find(dataset, name, source):
-    """The path of a file of a data set.
+    """The path of a file of a data set: from `$KERAS_ATTN_DATA`, from the cache, or fetched into the cache.
 
     Args:
         dataset: the folder's name.
@@ -17,17 +21,52 @@ def find(dataset, name, source):
         source: where the data comes from, for the error.
 
     Raises:
-        FileNotFoundError: if the variable is not set or the file is not there; it says what to set and get.
+        FileNotFoundError: if it is in neither place and is not fetched automatically, or cannot be; it says what to do.
     """
+    path = locate(dataset, name)
+    if path is not None:
+        return path
     root = os.environ.get(VARIABLE)
-    if not root:
-        raise FileNotFoundError(
-            f"Set ${VARIABLE} to the directory that holds {dataset}/{name}. The data comes from {source}."
-        )
-    path = Path(root) / dataset / name
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path} (${VARIABLE}={root}). The data comes from {source}.")
+    said = f"There is no {Path(root) / dataset / name} (${VARIABLE}={root}). " if root else ""
+    said += f"{advice(dataset, name)} The data comes from {source}."
+    if catalog.origin(dataset, name) is None or os.environ.get(OFFLINE, "0") != "0":
+        raise FileNotFoundError(said)
+    try:
+        return fetch(dataset, name)
+    except fetching.FetchError as error:
+        raise fetching.FetchError(f"{error} {said}") from error
+
+
+def locate(dataset, name):
+    """The path of a file where it lies, or None."""
+    root = os.environ.get(VARIABLE)
+    if root and not os.path.isdir(root):
+        raise FileNotFoundError(f"${VARIABLE} must be a directory. Received: {root}")
+    places = [Path(root) / dataset / name] if root else []
+    return next((path for path in [*places, cache() / dataset / name] if path.is_file()), None)
+
+
+def cache():
+    """The directory of what was fetched: `$KERAS_ATTN_CACHE`, or `keras_attn/data` in Keras's own (`~/.keras`)."""
+    chosen = os.environ.get(CACHE)
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras_attn" / "data"
+
+
+def fetch(dataset, name, progress=None):
+    """Fetches a file into the cache, and returns its path. See `zoo.datasets.fetching.fetch`."""
+    path = cache() / dataset / name
+    others = (catalog.origin(dataset, other) for other in catalog.files(dataset) if not (path.parent / other).is_file())
+    keep = {url for other in others if other and other is not catalog.origin(dataset, name) for url in other.urls}
+    fetching.fetch(catalog.origin(dataset, name), path, catalog.checksum(dataset, name), progress, keep)
     return path
+
+
+def advice(dataset, name):
+    """What to do about a file that is not there, in words."""
+    other = f", or fetch it: `keras-attn data fetch {dataset}`" if catalog.origin(dataset, name) else ""
+    return f"Set ${VARIABLE} to the directory that holds {dataset}/{name}{other}."
 
 
 def read_lines(path):

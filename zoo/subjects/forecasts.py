@@ -21,8 +21,8 @@ class Forecasts(Subject):
 
     read: Callable = None
 
-    #: The share in [0, 1) of the last vector dropped.
-    OPTIONS = {"head_dropout": 0.2}
+    #: The share in [0, 1) of what is pooled dropped, and how the vectors of all patches are pooled.
+    OPTIONS = {"head_dropout": 0.2, "pooling": "flatten"}
 
     def load(self, split):
         windows = self.read(split)
@@ -35,11 +35,13 @@ class Forecasts(Subject):
     def build(self, recipe, preprocessor):
         inputs, answers = self.load("train")
         backbone = MixerSeriesBackbone(1, sequence_length=inputs.shape[1], standardize=True, **recipe.backbone)
+        settings = self.settings(recipe)
         return MixerForecaster(
             backbone,
             answers.shape[1],
             preprocessor=preprocessor,
-            dropout=self.settings(recipe)["head_dropout"],
+            dropout=settings["head_dropout"],
+            pooling=settings["pooling"],
             channel_independent=True,
         )
 

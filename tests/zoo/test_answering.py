@@ -1,0 +1,100 @@
+"""What presets say of one input, in words."""
+
+import wave
+
+import numpy as np
+import pytest
+
+import zoo
+from tests.zoo.helpers import CLASSES, text_backbone, text_classifier
+from zoo import answering
+from zoo.tagger import MixerTaggerPreprocessor
+
+SERIES = np.random.default_rng(0).normal(size=(13, 3)).astype("float32")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(task, **card):
+        zoo.save(task, tmp_path / "preset", card={"name": "x", **card})
+        return str(tmp_path / "preset")
+
+    return save
+
+
+def test_the_likeliest_classes_are_named_with_their_probabilities(saved):
+    names = ["one", "two", "three", "four", "five"]
+    task = text_classifier()
+    lines = answering.answer(saved(task, classes=names), "good fun")
+    logits = task.predict(["good fun"], verbose=0)[0]
+    assert [line.split()[0] for line in lines] == [names[number] for number in np.argsort(-logits)]
+    assert sum(float(line.split()[1]) for line in lines) == pytest.approx(1, abs=0.003)
+
+
+def test_each_word_gets_its_tag(saved):
+    tokenizer = text_classifier().preprocessor.tokenizer
+    tagger = zoo.MixerTagger(text_backbone("gru"), CLASSES, preprocessor=MixerTaggerPreprocessor(tokenizer, 7))
+    lines = answering.answer(saved(tagger, classes=list("abcde")), "funny dull film")
+    assert [line.split("\t")[0] for line in lines] == ["funny", "dull", "film"]
+    assert all(line.split("\t")[1] in "abcde" for line in lines)
+
+
+def test_a_series_is_read_from_a_file_and_forecast_line_by_line(saved, tmp_path):
+    backbone = zoo.MixerSeriesBackbone(3, mixer="gru", hidden_dim=11)
+    preprocessor = zoo.MixerSeriesPreprocessor([0, 0, 0], [1, 2, 3], targets=[0, 2])
+    forecaster = zoo.MixerForecaster(backbone, 5, targets=[0, 2], preprocessor=preprocessor)
+    np.save(tmp_path / "series.npy", SERIES)
+    lines = answering.answer(saved(forecaster), str(tmp_path / "series.npy"))
+    found = np.array([[float(value) for value in line.split(",")] for line in lines])
+    np.testing.assert_allclose(found, forecaster.predict(SERIES[None], verbose=0)[0], rtol=1e-4)
+
+
+def test_a_text_is_no_series(saved):
+    task = zoo.MixerSeriesClassifier(zoo.MixerSeriesBackbone(3, mixer="gru", hidden_dim=11), CLASSES)
+    with pytest.raises(ValueError, match="The model takes no texts: name a file"):
+        answering.answer(saved(task), "good fun")
+
+
+def write_sound(path, rate=1000, channels=1, samples=400):
+    pcm = np.random.default_rng(0).integers(-9000, 9000, (samples, channels)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(pcm.tobytes())
+    return pcm
+
+
+def speech_classifier():
+    converter = zoo.MixerAudioConverter(sample_rate=1000, window=0.031, bands=3)
+    preprocessor = zoo.MixerSpeechClassifierPreprocessor(converter)
+    return zoo.MixerSpeechClassifier(zoo.MixerSpeechBackbone(3, mixer="gated_conv"), CLASSES, preprocessor)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_word_is_heard_from_a_file_of_sound(saved, tmp_path, channels):
+    task = speech_classifier()
+    pcm = write_sound(tmp_path / "word.wav", channels=channels)
+    lines = answering.answer(saved(task, classes=list("abcde")), str(tmp_path / "word.wav"))
+    logits = task.predict([(pcm.mean(axis=1) / 2**15).astype("float32")], verbose=0)[0]
+    assert [line.split()[0] for line in lines] == ["abcde"[number] for number in np.argsort(-logits)]
+
+
+def test_a_sound_of_another_rate_is_refused(saved, tmp_path):
+    write_sound(tmp_path / "word.wav", rate=8000)
+    with pytest.raises(ValueError, match=r"16 bits at 1000 Hz, at least one sample.* 16 bits at 8000 Hz"):
+        answering.answer(saved(speech_classifier()), str(tmp_path / "word.wav"))
+    (tmp_path / "word.wav").write_bytes(b"RIFF")
+    with pytest.raises(ValueError, match="cannot be read as a sound"):
+        answering.answer(str(tmp_path / "preset"), str(tmp_path / "word.wav"))
+
+
+def test_frames_are_written_down_in_words(saved, tmp_path):
+    tokenizer = zoo.SymbolTokenizer.of(["ab"], split="characters")
+    preprocessor = zoo.MixerSpeechRecognizerPreprocessor(tokenizer)
+    task = zoo.MixerSpeechRecognizer(zoo.MixerSpeechBackbone(3, mixer="gated_conv"), 6, preprocessor)
+    np.save(tmp_path / "frames.npy", SERIES)
+    assert answering.answer(saved(task), str(tmp_path / "frames.npy")) == task.generate([SERIES])
+    write_sound(tmp_path / "word.wav")
+    with pytest.raises(ValueError, match="takes no sounds: name a file of numbers"):
+        answering.answer(str(tmp_path / "preset"), str(tmp_path / "word.wav"))
