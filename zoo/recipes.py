@@ -79,7 +79,7 @@ RECIPES = {
         *_pair("physionet2012", _STAYS, _BIDIRECTIONAL, "additive", {"head_dropout": 0.5}, epochs=12),
         *_pair("etth1", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
         *_pair("etth2", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
-        *_pair("fsdd", _DIGITS, "gated_conv", "multi_head", epochs=15, batch_size=32, learning_rate=3e-3),
+        *_pair("fsdd", _DIGITS, "gated_conv", "multi_head", epochs=30, batch_size=32, learning_rate=3e-3),
         *_pair("an4", _UTTERANCES, _BIDIRECTIONAL, "multi_head", epochs=60, batch_size=16, learning_rate=2e-3),
         Recipe(
             "mixer_gated_conv_emoji_captions",
