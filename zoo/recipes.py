@@ -56,7 +56,7 @@ _UTTERANCES = {
     "hidden_frames": 20,
     "hidden_bands": 2,
 }
-_EMOJI = {"stem": "convolution", "patch_size": 8, "hidden_dim": 96, "num_layers": 3, "dropout": 0.1}
+_EMOJI = {"patch_size": 8, "hidden_dim": 128, "num_layers": 3, "dropout": 0.1}
 
 
 def _pair(subject, backbone, implicit, explicit, options=None, **training):
