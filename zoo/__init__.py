@@ -9,12 +9,15 @@ from zoo.image import (
     MixerImageClassifierPreprocessor,
     MixerImageConverter,
 )
+from zoo.language import MixerCausalLM, MixerCausalLMPreprocessor
+from zoo.perplexity import Foretold, perplexity
 from zoo.recognizer import (
     MixerSpeechRecognizer,
     MixerSpeechRecognizerPreprocessor,
     error_rates,
 )
 from zoo.safety import PresetError
+from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM, MixerSeq2SeqLMPreprocessor
 from zoo.series import (
     MixerForecaster,
     MixerSeriesBackbone,
@@ -42,6 +45,9 @@ from zoo.tokens import SymbolTokenizer
 
 __all__ = [
     "Explanation",
+    "Foretold",
+    "MixerCausalLM",
+    "MixerCausalLMPreprocessor",
     "HiddenSpans",
     "LogMel",
     "MixerAudioConverter",
@@ -52,6 +58,9 @@ __all__ = [
     "MixerImageClassifier",
     "MixerImageClassifierPreprocessor",
     "MixerImageConverter",
+    "MixerSeq2SeqBackbone",
+    "MixerSeq2SeqLM",
+    "MixerSeq2SeqLMPreprocessor",
     "MixerSeriesBackbone",
     "MixerSeriesClassifier",
     "MixerSeriesPreprocessor",
@@ -75,6 +84,7 @@ __all__ = [
     "error_rates",
     "explain",
     "load",
+    "perplexity",
     "presets",
     "save",
 ]

@@ -1,12 +1,15 @@
 """What a preset says of one input, in words: what `keras-attn zoo predict` prints."""
 
+import keras_hub
 import numpy as np
 from keras import ops
 
 from zoo import reading, store
 from zoo.caption import MixerCaptioner
 from zoo.image import MixerImageClassifier
+from zoo.language import MixerCausalLM
 from zoo.recognizer import MixerSpeechRecognizer
+from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.speech import MixerSpeechClassifier
 from zoo.tagger import MixerTagger
@@ -14,6 +17,8 @@ from zoo.text import MixerTextClassifier
 
 #: Of classes, so many of the likeliest are named.
 SHOWN = 5
+#: By so many tokens a text is continued.
+FURTHER = 64
 
 
 def answer(name, given):
@@ -25,7 +30,8 @@ def answer(name, given):
             .csv).
 
     Returns:
-        Lines of text: the likeliest classes with their probabilities, words with their tags, a text, or numbers.
+        Lines of text: the likeliest classes with their probabilities, words with their tags, numbers, a text that
+        stands for what was given, or one that goes on with it.
 
     Example:
     >>> [line.split()[0] for line in answer("mixer_gru_sst2", "a stirring, funny and finally transporting film")]
@@ -42,7 +48,7 @@ def answer(name, given):
 def _read(task, given):
     """What the task takes, without a batch axis."""
     reading.check_input(given)
-    if isinstance(task, (MixerTextClassifier, MixerTagger)):
+    if isinstance(task, (MixerTextClassifier, MixerTagger, MixerCausalLM, MixerSeq2SeqLM)):
         return given
     if not reading.is_file(given):
         raise ValueError(
@@ -85,8 +91,15 @@ def _steps(task, given, card):
     return [",".join(f"{value:.6g}" for value in step) for step in task.predict(given[None], verbose=0)[0]]
 
 
+def _continuation(task, given, card):
+    # Drawn from the likeliest tokens, always the same ones: the likeliest alone go round in circles.
+    task.compile(sampler=keras_hub.samplers.TopPSampler(p=0.9, seed=0))
+    length = 1 + len(task.preprocessor.tokenizer(given)) + FURTHER
+    return task.generate(given, max_length=min(length, task.backbone.sequence_length or length)).splitlines()
+
+
 def _text(task, given, card):
-    return task.generate(given[None])
+    return [task.generate(given)] if isinstance(given, str) else task.generate(given[None])
 
 
 _ANSWERS = {
@@ -98,4 +111,6 @@ _ANSWERS = {
     MixerCaptioner: _text,
     MixerTagger: _tags,
     MixerForecaster: _steps,
+    MixerCausalLM: _continuation,
+    MixerSeq2SeqLM: _text,
 }

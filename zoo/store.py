@@ -12,8 +12,10 @@ from keras_attn.lookup import choose
 from zoo import cards, safety
 from zoo.caption import MixerCaptioner
 from zoo.image import MixerImageClassifier
+from zoo.language import MixerCausalLM
 from zoo.recognizer import MixerSpeechRecognizer
 from zoo.safety import PresetError
+from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.speech import MixerSpeechClassifier
 from zoo.tagger import MixerTagger
@@ -25,12 +27,14 @@ TASKS = {
     for task in (
         MixerTextClassifier,
         MixerTagger,
+        MixerCausalLM,
+        MixerSeq2SeqLM,
         MixerImageClassifier,
-        MixerSeriesClassifier,
-        MixerForecaster,
+        MixerCaptioner,
         MixerSpeechClassifier,
         MixerSpeechRecognizer,
-        MixerCaptioner,
+        MixerSeriesClassifier,
+        MixerForecaster,
     )
 }
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.

@@ -11,7 +11,6 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_attn import mixers
 from keras_attn.lookup import choose
 from zoo import checkpoint, store
 from zoo.explain import explain
@@ -176,13 +175,13 @@ def _draw(subject, preset, path):
 
 def _card(course, task, runs, best):
     recipe, subject = course.recipe, course.subject
-    kind, backend = mixers.kind_of(recipe.backbone["mixer"]), keras.backend.backend()
+    kind, backend = subject.kind(recipe), keras.backend.backend()
     judged = subject.judge(task)
     card = {
         "name": recipe.name,
         "summary": f"{subject.summary}, by {kind} attention.",
         "kind": kind,
-        "mixer": recipe.backbone["mixer"],
+        "mixer": subject.mixer(recipe),
         "subject": subject.name,
         "classes": list(subject.classes()),
         "data": subject.data,

@@ -10,6 +10,7 @@ from tuning.tasks.listops import LISTOPS
 from tuning.tasks.moving_average import MOVING_AVERAGE
 from tuning.tasks.needle import NEEDLE
 from tuning.tasks.parity import PARITY
+from tuning.tasks.real import REAL
 from tuning.tasks.recall import RECALL
 from tuning.tasks.repeat_copy import REPEAT_COPY
 from tuning.tasks.reverse import REVERSE
@@ -37,7 +38,7 @@ SYNTHETIC = {
         *ADDING,
     )
 }
-TASKS = {DIGITS.name: DIGITS, SST2.name: SST2, **SYNTHETIC}
+TASKS = {DIGITS.name: DIGITS, SST2.name: SST2, **REAL, **SYNTHETIC}
 
 
 def names():
