@@ -83,7 +83,8 @@ def _pairs():
 
 
 def _images():
-    stem = {"stem": "convolution", "patch_size": 8, "hidden_dim": 96, "num_layers": 3, "dropout": 0.1}
+    # Patches: a convolution at every pixel would cost most of the time.
+    stem = {"patch_size": 8, "hidden_dim": 128, "num_layers": 3, "dropout": 0.1}
     attention = {"mixer": "additive", "units": 96}
     yield from _captioners("emoji_captions", stem, attention, batch_size=64, epochs=60, learning_rate=2e-3)
 
@@ -92,7 +93,7 @@ def _speech():
     digits = {"hidden_dim": 64, "num_layers": 2, "subsampling": 2, "stem_width": 5, "dropout": 0.1}
     hidden = {"hidden_frames": 8, "hidden_bands": 6}
     yield from _pair(
-        "fsdd", {**digits, **hidden}, "gated_conv", "multi_head", epochs=15, batch_size=32, learning_rate=3e-3
+        "fsdd", {**digits, **hidden}, "gated_conv", "multi_head", epochs=30, batch_size=32, learning_rate=3e-3
     )
     utterances = {"hidden_dim": 128, "num_layers": 3, "subsampling": 4, "stem_width": 9, "dropout": 0.2}
     hidden = {"hidden_frames": 20, "hidden_bands": 2}
