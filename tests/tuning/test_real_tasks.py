@@ -55,8 +55,8 @@ def made_up(monkeypatch, tmp_path):
 @pytest.fixture
 def pieces(tmp_path):
     """Word pieces as if learnt before: to learn them takes seconds."""
-    folder = tmp_path / "keras_attn"
-    folder.mkdir()
+    folder = tmp_path / "keras_attn" / "vocabularies"
+    folder.mkdir(parents=True)
     (folder / "ud_ewt.4000.vocabulary.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS]))
 
 
@@ -119,14 +119,21 @@ def test_a_model_with_any_mixer_answers_as_its_split_asks(name, pieces):
 
 def test_of_a_shorter_series_the_end_is_read_in_whole_patches_and_of_a_text_the_start(pieces):
     whole, half = tasks.get("ucr_gunpoint").data(0), real.task("ucr_gunpoint", length=0.5).data(0)
-    assert half.test.x.shape[1] == 75 and half.test.x.shape[1] % 3 == 0
+    # Of 25 patches of 6 steps 12.
+    assert half.test.x.shape[1] == 72
     # Alike but for the mean and deviation of what is left.
-    assert np.corrcoef(whole.test.x[:, -75:].ravel(), half.test.x.ravel())[0, 1] == pytest.approx(1.0)
+    assert np.corrcoef(whole.test.x[:, -72:].ravel(), half.test.x.ravel())[0, 1] == pytest.approx(1.0)
     assert real.task("etth1", length=0.5).data(0).test.x.shape == (17, 24, 3)
     short = real.task("ud_ewt", length=0.25).data(0)
     assert short.train.x["token_ids"].shape == (67, 12)
     model = real.task("ucr_gunpoint", length=0.5).model("gru", 8, 0.0)
     assert tuple(model(half.test.x).shape) == (17, 2)
+
+
+def test_steps_that_fill_no_patch_are_left_away_at_the_start(monkeypatch):
+    cut = {**real.ROWS["ucr_gunpoint"].backbone, "patch_size": 7}
+    monkeypatch.setitem(real.ROWS, "ucr_gunpoint", dataclasses.replace(real.ROWS["ucr_gunpoint"], backbone=cut))
+    assert tasks.get("ucr_gunpoint").data(0).test.x.shape == (17, 147, 1)
 
 
 def test_an_image_has_no_length():
@@ -142,6 +149,8 @@ def test_an_unknown_subject_shows_near_ones():
 @pytest.mark.parametrize("name", sorted(set(real.ROWS) - set(MADE_UP)))
 def test_missing_data_is_said_before_anything_starts(name, monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_ATTN_DATA", raising=False)
+    monkeypatch.setenv("KERAS_ATTN_CACHE", str(tmp_path))
+    monkeypatch.setenv("KERAS_ATTN_OFFLINE", "1")
     with pytest.raises(
         FileNotFoundError, match=r"Set \$KERAS_ATTN_DATA to the directory that holds " + real.ROWS[name].folder
     ):

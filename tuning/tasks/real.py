@@ -69,7 +69,15 @@ _SERIES = {
     "margin": 0.02,
 }
 _HEARTS = {**_SERIES, "parameters": 20_000, "epochs": 6, "batch_size": 64, "epoch_size": 5_120}
-_HOURS = {**_HEARTS, "epochs": 5, "batch_size": 32, "epoch_size": 2_048, "measure": "explained", "margin": 0.01}
+_HOURS = {
+    **_HEARTS,
+    "parameters": 60_000,
+    "epochs": 5,
+    "batch_size": 32,
+    "epoch_size": 2_048,
+    "measure": "explained",
+    "margin": 0.01,
+}
 _WORDS = {
     "parameters": 150_000,
     "epochs": 5,
@@ -96,11 +104,11 @@ def _archive(steps, classes, of, patch):
 #: By the subject's name.
 ROWS = {
     "ucr_italypowerdemand": _archive(24, 2, "a day's demand for power, in winter or summer", 1),
-    "ucr_gunpoint": _archive(150, 2, "a hand that draws a gun, or points", 3),
-    "ucr_ecg200": _archive(96, 2, "heartbeats", 2),
-    "ucr_arrowhead": _archive(251, 3, "outlines of arrowheads", 1),
-    "ucr_osuleaf": _archive(427, 6, "outlines of leaves", 7),
-    "ucr_acsf1": _archive(1460, 10, "power that appliances take", 10),
+    "ucr_gunpoint": _archive(150, 2, "a hand that draws a gun, or points", 6),
+    "ucr_ecg200": _archive(96, 2, "heartbeats", 4),
+    "ucr_arrowhead": _archive(251, 3, "outlines of arrowheads", 10),
+    "ucr_osuleaf": _archive(427, 6, "outlines of leaves", 14),
+    "ucr_acsf1": _archive(1460, 10, "power that appliances take", 20),
     "reuters_r8": Row(
         "News of business and trade, one of 8 topics (Reuters-21578, the first 126 word pieces).",
         "reuters21578",
@@ -134,7 +142,7 @@ ROWS = {
         "Ten seconds of a heart's signal: is there a ventricular beat? Across patients (MIT-BIH).",
         "mitbih_120hz",
         {**_HEARTS, "batch_size": 32, "epoch_size": None, "measure": "auroc"},
-        backbone={"patch_size": 8, "standardize": True},
+        backbone={"patch_size": 16, "standardize": True},
     ),
     "physionet2012": Row(
         "Does a patient die in hospital? 48 hours of intensive care, most numbers missing (PhysioNet 2012).",
@@ -265,8 +273,8 @@ def _open(name, length):
     if known is not None and known.origin is SUBJECTS[name]:
         return known
     subject = SUBJECTS[name]
-    read = subject.read if length == 1.0 else _shorten(subject, length)
-    remembering = dataclasses.replace(subject, read=functools.lru_cache(maxsize=len(SPLITS))(read))
+    read = functools.lru_cache(maxsize=len(SPLITS))(_cut(subject, length))
+    remembering = dataclasses.replace(subject, read=read)
     recipe = _recipe(remembering, ROWS[name].backbone, length)
     opened = _Opened(subject, remembering, remembering.prepare(recipe, _work()))
     _OPENED.clear()
@@ -287,8 +295,8 @@ def _recipe(subject, backbone, length, dropout=None):
     return Recipe(subject.name, subject.name, backbone, options)
 
 
-def _shorten(subject, length):
-    """A subject's `read`, of whose series the last steps are left; texts are cut by an option."""
+def _cut(subject, length):
+    """A subject's `read`, of whose series the last whole patches are left; texts are cut by an option."""
     if "sequence_length" in subject.OPTIONS:
         return subject.read
     patch = ROWS[subject.name].backbone.get("patch_size", 1)
@@ -296,9 +304,11 @@ def _shorten(subject, length):
     def read(split):
         found = subject.read(split)
         x = found[0] if isinstance(found, tuple) else found.x
+        if x.ndim != 3 and length == 1.0:
+            return found
         if x.ndim != 3:
             raise ValueError(f"The length of {subject.name} cannot be varied: its examples are no texts and no series.")
-        kept = max(1, round(length * x.shape[1] / patch)) * patch
+        kept = max(1, int(length * x.shape[1] / patch)) * patch
         x = x[:, -kept:]
         return (x, *found[1:]) if isinstance(found, tuple) else dataclasses.replace(found, x=x)
 
@@ -317,7 +327,7 @@ def _hold_out(numbers, labels):
 
 def _work():
     """Where word pieces that were learnt are kept: beside what Keras keeps."""
-    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras_attn"
+    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras_attn" / "vocabularies"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
