@@ -235,6 +235,17 @@ def task(subject, length=1.0):
     )
 
 
+def claim(name):
+    """What is commonly said of a task, in words; empty if nothing is.
+
+    Example:
+    >>> claim("etth1"), claim("ud_ewt")
+    ('explicit, for long dependencies: days and weeks repeat, up to 336 hours back', '')
+    """
+    row = ROWS.get(name)
+    return f"{CLAIMS[row.claim]}, for {row.claim}: {row.why}" if row is not None and row.claim else ""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Opened:
     """A subject whose data is read once, with its preprocessor.
