@@ -56,6 +56,8 @@ class Mixer(keras.layers.Layer):
         fixed_length: whether it works for the length it was built with only.
         can_step: whether it has `initial_state(batch_size, max_length)` and `step(inputs, state)`. All tensors of a
             state have the batch first, unless `prefill` is the layer's own.
+        can_read: whether its queries may look at another sequence one after another (`attend_step`) and see what they
+            would see all at once: each stands by itself, or goes on from the one before.
         parts: options that are mixers themselves: layers here, specs in `keras_attn.mixers`.
     """
 
@@ -64,6 +66,7 @@ class Mixer(keras.layers.Layer):
     can_be_causal = True
     fixed_length = False
     can_step = False
+    can_read = False
     parts = ()
 
     def __init__(self, **kwargs):
@@ -206,6 +209,7 @@ class Explicit(Mixer):
     """
 
     kind = "explicit"
+    can_read = True
     #: "positions" of the sequence; a `keras_attn.memory.slots.SlotMemory` has "slots".
     weights_over = "positions"
     #: "distribution": not negative, and each row sums to one; "nonnegative"; or "signed".

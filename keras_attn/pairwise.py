@@ -80,6 +80,7 @@ class Pairwise(Explicit):
 
     def position_bias(self, rows, cols, parameters):
         """What the positions `(t,)` and `(s,)` add to the scores, `(H, t, s)`, or None."""
+        return None  # Said in words: TensorFlow cannot convert a function that is nothing but its docstring.
 
     def project_query(self, query, rows):
         """`(B, T, D)` at positions `rows` to `(B, H, T, d)`."""

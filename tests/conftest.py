@@ -9,6 +9,7 @@ os.environ.setdefault("KERAS_ATTN_OFFLINE", "1")
 #: Files that take longest on jax, most of it compiling.
 MOSTLY_COMPILING = (
     "test_adaptive",
+    "test_caption",
     "test_decoding",
     "test_delta",
     "test_end_to_end",
@@ -22,6 +23,7 @@ MOSTLY_COMPILING = (
     "test_nearest",
     "test_pooling",
     "test_product_key",
+    "test_recognizer",
     "test_segment",
     "test_universal",
 )

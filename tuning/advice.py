@@ -70,11 +70,11 @@ class Neighbour:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """How a search should begin with a family.
+    """How a search might begin with a family. `tuning.compare` takes up the order, and gives all a whole start.
 
     Args:
         family: its name.
-        trials: how many first trials it gets, at least 1.
+        trials: how many first trials are worth while, at least 1.
     """
 
     family: str
@@ -172,6 +172,15 @@ def advise(task, record=None, seed=0, data=None):
     record = load() if record is None else record
     data = task.data(seed) if data is None else data
     return draw(task, describe(task, data, seed), record)
+
+
+def too_few(record):
+    """Why nothing can be drawn from a record, in words; empty if it holds enough."""
+    count = len({one.task for one in record})
+    if count >= LEAST:
+        return ""
+    there = f"{count} past task{'s' * (count > 1)}" if count else "no past task"
+    return f"No advice: the record holds {there}, and with fewer than {LEAST} no error tells how far off it is."
 
 
 def draw(task, characteristics, record):
@@ -335,11 +344,10 @@ class _Look:
 
     def say(self, width=math.inf):
         """How far to believe what is drawn from them, in words."""
-        count = len(self.tasks)
-        if count < LEAST:
-            there = f"{count} past task{'s' * (count > 1)}" if count else "no past task"
-            return f"No advice: the record holds {there}, and with fewer than {LEAST} no error tells how far off it is."
+        if too_few(self.record):
+            return too_few(self.record)
         nearest = self.neighbours()[0]
+        count = len(self.tasks)
         said = f"Drawn from {count} past tasks, the nearest {nearest.task}, {nearest.distance:.2f} deviations away."
         if self.is_strange:
             said += " None of those is as far from the next as this one is from all: no more than a guess."
@@ -417,8 +425,8 @@ def _was_right(answer, outcome):
 
 
 def _say_short(advice, result):
-    """What is said of a winner that got a short start."""
+    """What is said of a winner for which a short start was advised."""
     longest = max(start.trials for start in advice.start)
     short = [start.family for start in advice.start if start.trials < longest]
     winner = result.verdict.winner
-    return f" {winner} won and had been given a short start, which was wrong." if winner in short else ""
+    return f" {winner} won, for which it advised a short start, which was wrong." if winner in short else ""

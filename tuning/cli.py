@@ -59,7 +59,9 @@ def tune(
     parameters: Annotated[int | None, typer.Option(help="Parameters of each model, within 10 %.")] = None,
     width: Annotated[int | None, typer.Option(help="One width for all models instead of equal parameters.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of a whole run.")] = None,
-    proposer: Annotated[str, typer.Option(help="What proposes within a family: random or bayesian.")] = "random",
+    proposer: Annotated[
+        str, typer.Option(help="What proposes within a family: random, bayesian or hyperband.")
+    ] = "random",
     workers: Annotated[int, typer.Option(help="Processes that do the runs, side by side; 0 for this one alone.")] = 0,
     seconds: Annotated[float | None, typer.Option(help="The longest that a worker's run may take.")] = None,
     memory: Annotated[float | None, typer.Option(help="The most memory that a worker may use, in GiB.")] = None,
@@ -67,6 +69,11 @@ def tune(
     budget: Annotated[
         str, typer.Option(help="What all models have alike: parameters, flops or time, or an amount of it: flops=2e6.")
     ] = "parameters",
+    record: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file of past verdicts to be advised by, beside those that come along; see `remember`."),
+    ] = None,
+    advice: Annotated[bool, typer.Option(help="Begin with what past verdicts let expect to win.")] = True,
     weigh: WEIGH = None,
     train: own.Train = None,
     test: own.Test = None,
@@ -104,6 +111,7 @@ def tune(
             workers=workers,
             limits=_limits(seconds, memory),
             budget=budget,
+            record=_record(record, advice),
         )
         if weights is not None:
             _report(out, weights)
@@ -221,6 +229,17 @@ def _compare(task, mixers, **options):
         return tuning.compare(task, mixers=chosen, progress=progress, **options)
 
 
+def _record(files, advice):
+    """The past verdicts that an advice is drawn from; None for the package's own."""
+    from tuning import record
+
+    if not advice:
+        if files:
+            raise ValueError("A record is to be advised by. Received: --record with --no-advice")
+        return ()
+    return record.load(files) if files else None
+
+
 def _limits(seconds, memory):
     from tuning.isolation import GIB, Limits
 
@@ -263,6 +282,8 @@ def _show(found, folder, weights=None):
     typer.echo(found.verdict.reason)
     for note in found.verdict.notes:
         typer.echo(note)
+    if found.advice and found.advice["judgement"]:
+        typer.echo(found.advice["judgement"]["words"])
     for line in words.table(found):
         typer.echo(line)
     typer.echo(f"Report: {folder / 'report.html'} and {folder / 'report.md'}; numbers: {folder / 'results.json'}")

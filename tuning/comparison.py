@@ -1,12 +1,12 @@
 """Implicit or explicit, for a task: search each family, retrain the best on fresh seeds, decide."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import math
 import os
 import platform
 import tempfile
-import time
 from pathlib import Path
 
 import keras
@@ -14,9 +14,9 @@ import keras
 import keras_attn
 from keras_attn.lookup import whole_number
 from tuning import budget as budgets
-from tuning import decide, families, looks, measures, proposals, result, spaces, tasks, winners
+from tuning import decide, families, looks, measures, prior, proposals, result, signs, spaces, tasks, winners
+from tuning import record as records
 from tuning.budget import LIMIT
-from tuning.engine import SearchFailed
 from tuning.factors import families as measured
 from tuning.isolation import Limits
 from tuning.journal import Files, Journal, check_folder
@@ -25,7 +25,7 @@ from tuning.reporting import report
 from tuning.runner import Runner, hand_over
 from tuning.session import Session
 
-#: Seconds for which a worker waits for the chief's results.
+#: Seconds for which a worker waits for a sign of life of the chief that measures and writes results.
 PATIENCE = 600.0
 
 
@@ -45,6 +45,7 @@ def compare(
     progress=None,
     budget="parameters",
     factors=True,
+    record=None,
 ):
     """Says with evidence which kind of attention serves a task best.
 
@@ -64,7 +65,8 @@ def compare(
         parameters: how many parameters each model has, within 10 %. None for the task's.
         width: one width for all models; their parameters differ then. None for equal parameters.
         epochs: epochs of a whole run, at least 1. None for the task's.
-        proposer: what proposes within a family: "random" or "bayesian".
+        proposer: what proposes within a family: "random", "bayesian", "hyperband", or any class of keras-tuner oracles
+            that takes `objective`, `hyperparameters` and `seed`. It proposes values; epochs and rungs are the race's.
         workers: how many processes of their own do the runs, side by side: one that dies or swells costs its run only.
             0 does them in this process, which needs the least memory. The task's functions must be found by name.
         limits: a `tuning.isolation.Limits` of time and memory for each run of a worker; None for none.
@@ -73,6 +75,9 @@ def compare(
             seconds of a training step. With a number, "flops=2e6", so much of it; without, what the first mixer costs
             that has the task's parameters.
         factors: whether the five factors are measured, and maps drawn of the winner: some seconds for each family.
+        record: past verdicts, a list of `tuning.record.Past`, that an advice is drawn from: the order in which families
+            begin, and nothing else (see `tuning.prior`). None for those that come with the package; an empty list for
+            no advice. With too few of them there is none, which takes no time; else it takes about a minute.
 
     Returns:
         A `tuning.result.Result`.
@@ -111,6 +116,7 @@ def compare(
     data = task.data(seed)
     _check_batch(task, data)
     search = {**describe(task, data, seed, width, budget), "proposer": proposals.check(proposer)}
+    search["record"] = records.name(record)
     out = Path(out)
     check_folder(out, search)
     if (out / result.RESULTS).exists():
@@ -118,7 +124,9 @@ def compare(
         Files(out).clear()
         report(out)
         return result.load(out)
-    return _search(task, data, chosen, search, out, workers, limits or Limits(), progress or Silent(), factors)
+    past = records.load() if record is None else record
+    limits, progress = limits or Limits(), progress or Silent()
+    return _search(task, data, chosen, search, out, workers, limits, progress, factors, past, proposer)
 
 
 def describe(task, data, seed, width, budget="parameters"):
@@ -137,26 +145,38 @@ def describe(task, data, seed, width, budget="parameters"):
     return _as_json({**search, "budget": budget, "backend": backend, "versions": versions})
 
 
-def _search(task, data, chosen, search, out, workers, limits, progress, factors):
+def _search(task, data, chosen, search, out, workers, limits, progress, factors, past, proposer):
     kind, amount = budgets.parse(search["budget"])
     budget = budgets.make(task, data, kind, amount or budgets.remembered(out), search["width"])
     budget.recall(out)
     for family in chosen:
         _try_out(family, task, data, budget)
     apart = "KERASTUNER_ORACLE_IP" in os.environ
+    leads = not apart or "chief" in os.environ["KERASTUNER_TUNER_ID"]
     journal = Journal(out, search, progress.warn, alone=not apart)
     budget.remember(journal.folder)
-    do = Runner(task, data, journal).do
+    do, step = Runner(task, data, journal).do, measures.step(data.valid)
     leases = {} if apart else {"lease": math.inf, "attempts": None}
-    step = measures.step(data.valid)
-    session = Session(task, journal, budget, do, search["seed"], step, chosen, search["proposer"], progress, **leases)
-    if workers:
-        hand_over(task, data, journal.folder)
-        found = session.aside(workers, limits)
-    else:
-        found = session.apart() if apart else session.here()
-    if apart and "chief" not in os.environ["KERASTUNER_TUNER_ID"]:
-        return _await_chief(out)
+    # The workers of several machines wait for who leads until results are written.
+    with signs.given(out) if apart and leads else contextlib.nullcontext():
+        # Who leads gives trials out, and so has an order.
+        advised = prior.form(task, data, past, search["seed"], out, progress) if leads else None
+        order = advised and advised.order
+        session = Session(task, journal, budget, do, search["seed"], step, chosen, proposer, progress, order, **leases)
+        if workers:
+            hand_over(task, data, out)
+            found = session.aside(workers, limits)
+        else:
+            found = session.apart() if apart else session.here()
+        if not leads:
+            signs.await_file(out / result.RESULTS, PATIENCE)
+            return result.load(out)
+        return _conclude(task, data, journal, found, advised, progress, factors)
+
+
+def _conclude(task, data, journal, found, advised, progress, factors):
+    """What follows from the runs: a verdict, what is measured of each family, models, results and reports."""
+    search, out = journal.description, journal.folder
     found = tuple(dataclasses.replace(family, step=measures.step(data.test)) for family in found)
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = decide.decide(candidates, task.margin)
@@ -167,20 +187,11 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors)
     about = {name: getattr(task, name) for name in ("description", "margin", "answer", "measure")}
     wall = sum(run.wall for family in found for run in (*family.trials, *family.retrainings))
     whole = result.Result(search, about, found, verdict, models, wall)
+    whole = dataclasses.replace(whole, advice=prior.judge(advised, whole))
     whole.save(out)
     journal.clear()
     report(out)
     return whole
-
-
-def _await_chief(out):
-    """A worker's result is the chief's, which writes it when all workers have ended."""
-    deadline = time.monotonic() + PATIENCE
-    while not (out / result.RESULTS).exists():
-        if time.monotonic() > deadline:
-            raise SearchFailed(f"The chief has written no {result.RESULTS} in {out} for {PATIENCE:g} s.")
-        time.sleep(1.0)
-    return result.load(out)
 
 
 def _try_out(family, task, data, budget):

@@ -78,6 +78,8 @@ class SafeOracle:
         self.clock = clock
         #: Why the search cannot go on; None if it can.
         self.failure = None
+        #: Whether all workers of a chief know that it is over: one that starts again need not wait for them.
+        self.told = False
         self._starts = collections.Counter()
         self._seen = {}
         self._write = _OneWrite(self)
@@ -229,6 +231,7 @@ class SafeOracle:
             **super().get_state(),
             "trials": [trial.get_state() for trial in self.trials.values()],
             "starts": dict(self._starts),
+            "told": self.told,
             "random_states": {name: _random_state(value) for name, value in self._random_states().items()},
         }
 
@@ -237,6 +240,7 @@ class SafeOracle:
         self.trials = {trial.trial_id: trial for trial in trials}
         super().set_state(state)
         self._starts = collections.Counter(state["starts"])
+        self.told = state.get("told", False)
         # Who is at work now has a whole lease to be heard of.
         self._seen = dict.fromkeys(self.ongoing_trials, self.clock())
         self.tuner_ids = set(self.ongoing_trials)
@@ -317,10 +321,7 @@ class SafeTuner:
         if "verbose" in fit_kwargs and not self._is_worker():
             self.oracle.verbose = fit_kwargs["verbose"]
         if _is_chief():
-            from tuning import chief
-
-            self.save()
-            chief.serve(self.oracle, self.patience)
+            self._lead()
             failure = self.oracle.failure
         else:
             self.on_search_begin()
@@ -328,6 +329,18 @@ class SafeTuner:
             self.on_search_end()
         if failure:
             raise SearchFailed(failure)
+
+    def _lead(self):
+        """Gives trials to workers until all of them know that there are none left."""
+        from tuning import chief
+
+        if self.oracle.told and self.oracle.is_over():
+            return
+        self.oracle.told = False
+        self.save()
+        chief.serve(self.oracle, self.patience)
+        self.oracle.told = True
+        self.save()
 
     def _run_trials(self, *fit_args, **fit_kwargs):
         """Runs trials; returns why there are no more, or None if they are done."""

@@ -28,10 +28,11 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         task: a `tuning.task.Task`.
         proposer: what proposes within a family: see `tuning.proposals.propose`.
         seed: what the proposals are drawn from.
+        order: the families' names, those that begin first; None for the given order.
         **kwargs: `lease` and `attempts` of `tuning.engine.SafeOracle`.
     """
 
-    def __init__(self, race, families, task, proposer, seed, **kwargs):
+    def __init__(self, race, families, task, proposer, seed, order=None, **kwargs):
         super().__init__(
             objective=proposals.OBJECTIVE,
             hyperparameters=_space(families),
@@ -43,6 +44,7 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         self.verbose = 0
         self.race = race
         self.families = {family.name: family for family in families}
+        self.order = tuple(order or self.families)
         self.task = task
         self.proposer = proposer
         self.proposed = {}
@@ -110,7 +112,7 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         """First the family that who asks ran last, whose graphs it has; then those that nobody else ran last."""
         others = {family for tuner_id, family in self._last.items() if tuner_id != self._asking}
         own = self._last.get(self._asking)
-        return [own, *(family for family in self.families if family not in others)]
+        return [own, *(family for family in self.order if family not in others)]
 
     def _give_back(self, tuner_id, why):
         trial = self.ongoing_trials[tuner_id]
@@ -129,12 +131,10 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         """The leg's values: proposed once for a configuration."""
         key = leg.family, leg.number
         if key not in self.proposed:
-            scored = [
-                (self.proposed[leg.family, number], score)
-                for number, score in self.race.best_by_number(leg.family).items()
-            ]
+            scores = self.race.best_by_number(leg.family)
+            past = [(self.proposed[leg.family, number], scores.get(number)) for number in range(leg.number)]
             family, seed = self.families[leg.family], self.seed - 1
-            self.proposed[key] = proposals.propose(self.proposer, family, self.task, seed, leg.number, scored)
+            self.proposed[key] = proposals.propose(self.proposer, family, self.task, seed, leg.number, past)
         return self.proposed[key]
 
     def _last_failure(self):

@@ -16,6 +16,12 @@ one on a new seed. So whoever goes to the end was compared on equal terms, and c
 5. Then the finalists are retrained: champions of the best two of each kind, and of the controls, on fresh seeds.
 
 Controls run the first round only: they are there to be beaten.
+
+Who is the better of two, champions of families or configurations of one, is asked on the seeds on which both made a
+whole run: one of them may have met harder seeds besides. Of several the best is who beats most of the others. Two that
+share no such seed are compared by their means. So it mostly is within a family, where of those that meet on a seed only
+the better goes on to the end: a challenger has beaten the champion on their common seed up to the rung, and must have
+the better mean of whole runs besides. Running both to the end would cost the race every other round.
 """
 
 import dataclasses
@@ -83,6 +89,19 @@ class Leg:
     stage: str = TRIAL
 
 
+def _remembered(method):
+    """What is asked for again and again is found once, until a leg starts or ends."""
+
+    @functools.wraps(method)
+    def remembered(self, *args):
+        key = method.__name__, *args
+        if key not in self._memory:
+            self._memory[key] = method(self, *args)
+        return self._memory[key]
+
+    return remembered
+
+
 class Race:
     """The race of some families.
 
@@ -96,23 +115,30 @@ class Race:
         self.rules = rules
         self.scores = {}
         self.finals = {}
+        self._memory = {}
 
     def start(self, leg):
         """A leg is being run."""
-        self._of_stage(leg)[leg] = RUNNING
+        self._set(leg, RUNNING)
 
     def note(self, leg):
         """A leg is being run that perhaps another race gave out: a worker's is the chief's."""
-        self._of_stage(leg).setdefault(leg, RUNNING)
+        if leg not in self._of_stage(leg):
+            self._set(leg, RUNNING)
 
     def end(self, leg, score):
         """A leg was run to its score; None if it failed."""
-        self._of_stage(leg)[leg] = score
+        self._set(leg, score)
 
     def forget(self, leg):
         """A leg that was started will not end: it may be run again."""
         if self._of_stage(leg).get(leg) is RUNNING:
             del self._of_stage(leg)[leg]
+            self._memory.clear()
+
+    def _set(self, leg, score):
+        self._of_stage(leg)[leg] = score
+        self._memory.clear()
 
     def next(self, prefer=()):
         """The `Leg` to run next, `WAIT` while others must end first, `OVER` when the race is over.
@@ -144,6 +170,7 @@ class Race:
     def _of_stage(self, leg):
         return self.scores if leg.stage == TRIAL else self.finals
 
+    @_remembered
     def rounds(self, family):
         """The scores of a family's whole runs by round; None for a round that brought none."""
         found = {}
@@ -158,18 +185,29 @@ class Race:
         for leg, score in self.scores.items():
             if leg.family == family and score not in (RUNNING, None):
                 found.setdefault(leg.number, {}).setdefault(leg.epochs, []).append(score)
-        return {number: math.fsum(by[max(by)]) / len(by[max(by)]) for number, by in found.items()}
+        return {number: _mean(by[max(by)]) for number, by in found.items()}
 
+    @_remembered
     def champion(self, family):
         """The number of a family's best configuration and its mean score over whole runs; None if there is none."""
-        by_number = {}
+        whole = self._whole_runs(family)
+        best = max(whole, key=lambda number: (*_standing(number, whole), len(whole[number]), -number), default=None)
+        return None if best is None else (best, _mean(whole[best].values()))
+
+    @_remembered
+    def _whole_runs(self, family):
+        """Of each configuration of a family the scores of its whole runs by round."""
+        found = {}
         for leg, score in self.scores.items():
             if leg.family == family and score not in (RUNNING, None) and self._is_whole(leg, score):
-                by_number.setdefault(leg.number, []).append(score)
-        means = {number: math.fsum(scores) / len(scores) for number, scores in by_number.items()}
-        best = max(means, key=lambda number: (means[number], len(by_number[number]), -number), default=None)
-        return None if best is None else (best, means[best])
+                found.setdefault(leg.number, {})[leg.round] = score
+        return found
 
+    def _champions_runs(self, families):
+        """Of each family the scores of its champion's whole runs by round."""
+        return {family: self._whole_runs(family)[self.champion(family)[0]] for family in families}
+
+    @_remembered
     def dropped(self):
         """Whom paired evidence has put out of the race: for each the leader and the interval's upper end."""
         out = {}
@@ -182,7 +220,7 @@ class Race:
                     continue
                 # As many comparisons as there are rivals share the risk.
                 factor = _t_factor(freedom, comparisons=len(others))
-                upper = math.fsum(differences) / len(differences) + factor * noise / math.sqrt(len(differences))
+                upper = _mean(differences) + factor * noise / math.sqrt(len(differences))
                 if upper < 0:
                     out[family] = (leader, upper)
         return out
@@ -260,10 +298,14 @@ class Race:
         kinds = [kind for family, kind in self.kinds.items() if kind != "control" and self.champion(family)]
         return sorted(set(kinds), key=kinds.index)
 
+    @_remembered
     def _by_promise(self, kind):
         """A kind's families that have a champion, the best first; of equals the one that is named first."""
-        families = [family for family, own in self.kinds.items() if own == kind and self.champion(family)]
-        return sorted(families, key=lambda family: -self.champion(family)[1])
+        return self._ranked([family for family, own in self.kinds.items() if own == kind and self.champion(family)])
+
+    def _ranked(self, families):
+        runs = self._champions_runs(families)
+        return sorted(families, key=lambda family: _standing(family, runs), reverse=True)
 
     def _alive(self, kind):
         out = self.dropped()
@@ -275,6 +317,7 @@ class Race:
         both = [number for number in sorted(own) if own[number] is not None and other.get(number) is not None]
         return [own[number] - other[number] for number in both]
 
+    @_remembered
     def _noise(self):
         """The spread of paired differences from a leader, pooled over all families, and its degrees of freedom."""
         squares = freedom = 0
@@ -292,10 +335,12 @@ class Race:
         return least_spread(self.rules.step)
 
     def _hope(self, family):
-        """What a family's champion could be worth: less is known of one that was seen less often."""
+        """How far a family's champion could be ahead of its kind's leader: less is known of one seen less often."""
         scores = [score for score in self.rounds(family).values() if score is not None]
         noise, _ = self._noise()
-        return self.champion(family)[1] + noise / math.sqrt(len(scores))
+        leader, *_ = self._by_promise(self.kinds[family])
+        runs = self._champions_runs({family, leader})
+        return _lead(runs[family], runs[leader]) + noise / math.sqrt(len(scores))
 
     def _spent_in_ended_rounds(self):
         ended = {family for family in self.kinds if self._next_of_round(family, self._last_round(family)) is None}
@@ -318,16 +363,34 @@ class Race:
 
     def _nothing_is_open(self, kinds):
         """Whether the best kind's leader is ahead of every other's beyond doubt."""
-        best, *others = sorted((self._by_promise(kind)[0] for kind in kinds), key=lambda name: -self.champion(name)[1])
+        best, *others = self._ranked([self._by_promise(kind)[0] for kind in kinds])
         for other in others:
             differences = self._pairs(other, best)
             if len(differences) < CERTAIN:
                 return False
             noise = max(spread(differences), self._least_noise)
             factor = _t_factor(len(differences) - 1, comparisons=len(others))
-            if math.fsum(differences) / len(differences) + factor * noise / math.sqrt(len(differences)) >= 0:
+            if _mean(differences) + factor * noise / math.sqrt(len(differences)) >= 0:
                 return False
         return bool(others)
+
+
+def _lead(own, other):
+    """How far one's whole runs, scores by round, are ahead of another's: on the seeds of both, if there are any."""
+    both = own.keys() & other.keys()
+    if both:
+        return math.fsum(own[number] - other[number] for number in both) / len(both)
+    return _mean(own.values()) - _mean(other.values())
+
+
+def _standing(name, runs):
+    """How many of the others one beats, and of equals the mean of its whole runs. `runs`: scores by round, by name."""
+    beaten = sum(_lead(runs[name], runs[other]) > 0 for other in runs if other != name)
+    return beaten, _mean(runs[name].values())
+
+
+def _mean(values):
+    return math.fsum(values) / len(values)
 
 
 @functools.lru_cache

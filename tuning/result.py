@@ -110,6 +110,7 @@ class Result:
         verdict: a `tuning.decide.Verdict`.
         models: the folder of the best model of each kind, by kind, under the output folder.
         seconds: time of all runs together.
+        advice: what was advised, and whether it was right, as `tuning.prior.judge` has it; None in older results.
     """
 
     search: dict
@@ -118,6 +119,7 @@ class Result:
     verdict: decide.Verdict
     models: dict
     seconds: float
+    advice: dict | None = None
 
     @property
     def finished(self):

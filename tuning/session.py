@@ -37,10 +37,11 @@ class Session:
         families: the `tuning.families.Family` that take part.
         proposer: what proposes within a family: see `tuning.proposals.propose`.
         progress: what is told of each run, such as `tuning.progress.Silent`.
+        order: the families' names, those that begin first; None for the given order.
         **kwargs: `lease` and `attempts` of `tuning.engine.SafeOracle`.
     """
 
-    def __init__(self, task, journal, budget, run, seed, step, families, proposer, progress, **kwargs):
+    def __init__(self, task, journal, budget, run, seed, step, families, proposer, progress, order=None, **kwargs):
         self.task = task
         self.journal = journal
         self.budget = budget
@@ -48,7 +49,8 @@ class Session:
         self.seed = seed
         self.families = {family.name: family for family in families}
         self.race = Race({family.name: family.kind for family in families}, rules(task, len(families), step))
-        self.oracle = oracle.FamilyOracle(self.race, families, task, proposer, derive(seed, "proposals"), **kwargs)
+        source = derive(seed, "proposals")
+        self.oracle = oracle.FamilyOracle(self.race, families, task, proposer, source, order, **kwargs)
         self.progress = progress
         self.runs = {}
         self.lock = threading.Lock()

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tuning import measures
+from tuning.seeds import derive
 
 #: Steps in one call into the backend. TensorFlow, two cores, width 32: 16 take a quarter less time than 16 calls.
 #: JAX and Torch gain nothing from it, and JAX would compile them one after another.
@@ -116,7 +117,7 @@ class Workbench:
             if epoch < len(curve):
                 continue
             model.optimizer.learning_rate = recipe.learning_rate * _cosine(epoch / self.task.epochs)
-            seconds.append(self._train_epoch(model, self.data.train.take(order), epoch))
+            seconds.append(self._train_epoch(model, self.data.train.take(order), epoch, recipe.seed))
             curve.append(score(model, self.data.valid, self.task.measure))
             if self._solved(curve[-1]):
                 break
@@ -131,7 +132,7 @@ class Workbench:
         """Forgets the compiled graphs."""
         self._compiled.clear()
 
-    def _train_epoch(self, model, examples, epoch):
+    def _train_epoch(self, model, examples, epoch, seed):
         start = time.perf_counter()
         history = model.fit(
             examples.x,
@@ -140,6 +141,7 @@ class Workbench:
             batch_size=self.task.batch_size,
             shuffle=False,
             verbose=0,
+            callbacks=[_DrawsAnew(derive(seed, "epoch", epoch))] if keras.backend.backend() == "torch" else None,
         )
         loss = history.history["loss"][-1]
         if not math.isfinite(loss):
@@ -165,6 +167,21 @@ class Workbench:
         for variable in model.optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))
         return model
+
+
+class _DrawsAnew(keras.callbacks.Callback):
+    """Lets an epoch's dropout depend on its seed alone.
+
+    On Torch, Keras drops out by Torch's one source of random numbers, whose state is no variable of the model, and a
+    model that is new draws from it once more than one that is compiled already: before an epoch's first step.
+    """
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        keras.utils.set_random_seed(self.seed)
 
 
 def _variables(model):

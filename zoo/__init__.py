@@ -1,5 +1,6 @@
 """Models on KerasHub's base classes whose mixer is an argument, and presets trained with them."""
 
+from zoo.caption import MixerCaptioner, MixerCaptionerPreprocessor, caption_scores
 from zoo.explain import explain
 from zoo.explanation import Explanation
 from zoo.image import (
@@ -8,12 +9,27 @@ from zoo.image import (
     MixerImageClassifierPreprocessor,
     MixerImageConverter,
 )
+from zoo.language import MixerCausalLM, MixerCausalLMPreprocessor
+from zoo.perplexity import Foretold, perplexity
+from zoo.recognizer import (
+    MixerSpeechRecognizer,
+    MixerSpeechRecognizerPreprocessor,
+    error_rates,
+)
 from zoo.safety import PresetError
+from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM, MixerSeq2SeqLMPreprocessor
 from zoo.series import (
     MixerForecaster,
     MixerSeriesBackbone,
     MixerSeriesClassifier,
     MixerSeriesPreprocessor,
+)
+from zoo.sound import HiddenSpans, LogMel
+from zoo.speech import (
+    MixerAudioConverter,
+    MixerSpeechBackbone,
+    MixerSpeechClassifier,
+    MixerSpeechClassifierPreprocessor,
 )
 from zoo.store import load, presets, save
 from zoo.story import StoryAnswerer, StoryVectorizer
@@ -25,17 +41,34 @@ from zoo.text import (
     MixerTextClassifierPreprocessor,
     MixerTokenizer,
 )
+from zoo.tokens import SymbolTokenizer
 
 __all__ = [
     "Explanation",
+    "Foretold",
+    "MixerCausalLM",
+    "MixerCausalLMPreprocessor",
+    "HiddenSpans",
+    "LogMel",
+    "MixerAudioConverter",
+    "MixerCaptioner",
+    "MixerCaptionerPreprocessor",
     "MixerForecaster",
     "MixerImageBackbone",
     "MixerImageClassifier",
     "MixerImageClassifierPreprocessor",
     "MixerImageConverter",
+    "MixerSeq2SeqBackbone",
+    "MixerSeq2SeqLM",
+    "MixerSeq2SeqLMPreprocessor",
     "MixerSeriesBackbone",
     "MixerSeriesClassifier",
     "MixerSeriesPreprocessor",
+    "MixerSpeechBackbone",
+    "MixerSpeechClassifier",
+    "MixerSpeechClassifierPreprocessor",
+    "MixerSpeechRecognizer",
+    "MixerSpeechRecognizerPreprocessor",
     "MixerTagger",
     "MixerTaggerPreprocessor",
     "MixerTextBackbone",
@@ -45,9 +78,13 @@ __all__ = [
     "PresetError",
     "StoryAnswerer",
     "StoryVectorizer",
+    "SymbolTokenizer",
     "build_story_model",
+    "caption_scores",
+    "error_rates",
     "explain",
     "load",
+    "perplexity",
     "presets",
     "save",
 ]

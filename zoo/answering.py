@@ -1,16 +1,24 @@
 """What a preset says of one input, in words: what `keras-attn zoo predict` prints."""
 
+import keras_hub
 import numpy as np
 from keras import ops
 
 from zoo import reading, store
+from zoo.caption import MixerCaptioner
 from zoo.image import MixerImageClassifier
+from zoo.language import MixerCausalLM
+from zoo.recognizer import MixerSpeechRecognizer
+from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
+from zoo.speech import MixerSpeechClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
 
 #: Of classes, so many of the likeliest are named.
 SHOWN = 5
+#: By so many tokens a text is continued.
+FURTHER = 64
 
 
 def answer(name, given):
@@ -18,10 +26,12 @@ def answer(name, given):
 
     Args:
         name: a name from `zoo.presets()`, or a directory that `save` wrote.
-        given: a text, for models of texts, or the path of a file: an image, or numbers (.npy, .csv).
+        given: a text, for models of texts, or the path of a file: an image, a sound (.wav), or numbers (.npy,
+            .csv).
 
     Returns:
-        Lines of text: the likeliest classes with their probabilities, words with their tags, or numbers.
+        Lines of text: the likeliest classes with their probabilities, words with their tags, numbers, a text that
+        stands for what was given, or one that goes on with it.
 
     Example:
     >>> [line.split()[0] for line in answer("mixer_gru_sst2", "a stirring, funny and finally transporting film")]
@@ -38,14 +48,26 @@ def answer(name, given):
 def _read(task, given):
     """What the task takes, without a batch axis."""
     reading.check_input(given)
-    if isinstance(task, (MixerTextClassifier, MixerTagger)):
+    if isinstance(task, (MixerTextClassifier, MixerTagger, MixerCausalLM, MixerSeq2SeqLM)):
         return given
     if not reading.is_file(given):
-        raise ValueError(f"The model takes no texts: name a file of an image or of numbers. Received: {given[:40]!r}")
-    if isinstance(task, MixerImageClassifier):
+        raise ValueError(
+            f"The model takes no texts: name a file of an image, a sound or numbers. Received: {given[:40]!r}"
+        )
+    if isinstance(task, (MixerImageClassifier, MixerCaptioner)):
         return reading.read_image(given, task.backbone.image_shape)
+    if str(given).lower().endswith(reading.SOUNDS):
+        return _read_sound(task, given)
     numbers = reading.read_numbers(given).astype("float32")
-    return numbers[:, None] if numbers.ndim == 1 else numbers
+    heard = isinstance(task, (MixerSpeechClassifier, MixerSpeechRecognizer))
+    return numbers[:, None] if numbers.ndim == 1 and not heard else numbers
+
+
+def _read_sound(task, given):
+    converter = getattr(task.preprocessor, "audio_converter", None)
+    if converter is None:
+        raise ValueError(f"The model takes no sounds: name a file of numbers. Received: {str(given)!r}")
+    return reading.read_sound(given, converter.log_mel.sample_rate)
 
 
 def _classes(task, given, card):
@@ -69,10 +91,26 @@ def _steps(task, given, card):
     return [",".join(f"{value:.6g}" for value in step) for step in task.predict(given[None], verbose=0)[0]]
 
 
+def _continuation(task, given, card):
+    # Drawn from the likeliest tokens, always the same ones: the likeliest alone go round in circles.
+    task.compile(sampler=keras_hub.samplers.TopPSampler(p=0.9, seed=0))
+    length = 1 + len(task.preprocessor.tokenizer(given)) + FURTHER
+    return task.generate(given, max_length=min(length, task.backbone.sequence_length or length)).splitlines()
+
+
+def _text(task, given, card):
+    return [task.generate(given)] if isinstance(given, str) else task.generate(given[None])
+
+
 _ANSWERS = {
     MixerTextClassifier: _classes,
     MixerImageClassifier: _classes,
     MixerSeriesClassifier: _classes,
+    MixerSpeechClassifier: _classes,
+    MixerSpeechRecognizer: _text,
+    MixerCaptioner: _text,
     MixerTagger: _tags,
     MixerForecaster: _steps,
+    MixerCausalLM: _continuation,
+    MixerSeq2SeqLM: _text,
 }

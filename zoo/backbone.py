@@ -27,6 +27,8 @@ class ShortConvolution(keras.layers.Layer):
     Returns:
         `(B, T, D)`.
 
+    Step by step, if causal and once built: `state = initial_state(batch_size)`, then `output, state = step(x, state)`.
+
     Example:
     >>> tuple(ShortConvolution(3)(keras.random.normal((2, 7, 5))).shape)
     (2, 7, 5)
@@ -57,6 +59,17 @@ class ShortConvolution(keras.layers.Layer):
             padded[:, first : (first + 1 - self.width) or None] * self.kernel[first] for first in range(self.width)
         )
 
+    def initial_state(self, batch_size, max_length=None):
+        """What stands before the first position: the last inputs `(B, width, D)`, zeros."""
+        if not self.causal:
+            raise ValueError(f"{type(self).__name__} {self.name!r} sees later positions and cannot go step by step.")
+        return ops.zeros((batch_size, *self.kernel.shape), dtype=self.compute_dtype)
+
+    def step(self, inputs, state):
+        """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
+        state = ops.concatenate([state[:, 1:], ops.cast(inputs, self.compute_dtype)[:, None]], axis=1)
+        return ops.sum(state * ops.cast(self.kernel, self.compute_dtype), axis=1), state
+
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
@@ -84,6 +97,9 @@ class MixerBlock(keras.layers.Layer):
 
     Returns:
         `(B, T, D)`.
+
+    Step by step, if causal and once built: `state = initial_state(batch_size, max_length)`, then
+    `output, state = step(x, state)`. The two branches can be had one by one: `mix` and `mix_step`, then `think`.
 
     Example:
     >>> tuple(MixerBlock("gru")(keras.random.normal((2, 7, 5))).shape)
@@ -118,14 +134,44 @@ class MixerBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, padding_mask=None, training=None):
+        return self.think(self.mix(inputs, padding_mask, training), training)
+
+    def mix(self, inputs, padding_mask=None, training=None):
+        """The first branch, added to the inputs `(B, T, D)`: what the mixer moves between positions."""
         x = self.mixer_norm(inputs)
         if self.convolution is not None:
             x = self.convolution(x, padding_mask=padding_mask)
         mask = None if padding_mask is None else ops.cast(padding_mask, "bool")
         x = self.mixer(x, mask=mask, use_causal_mask=self.causal, training=training)
-        x = inputs + self.mixer_dropout(x, training=training)
-        hidden = self.mlp_output(self.mlp_hidden(self.mlp_norm(x)))
-        return x + self.mlp_dropout(hidden, training=training)
+        return inputs + self.mixer_dropout(x, training=training)
+
+    def think(self, inputs, training=None):
+        """The second branch, added to the inputs `(B, ..., D)`: the network at each position."""
+        hidden = self.mlp_output(self.mlp_hidden(self.mlp_norm(inputs)))
+        return inputs + self.mlp_dropout(hidden, training=training)
+
+    @property
+    def can_step(self):
+        """Whether it goes on from a state: it is causal, and its mixer can. It has a mixer's methods for that."""
+        return self.causal and self.mixer.can_step
+
+    def initial_state(self, batch_size, max_length=None):
+        """The state before the first position: a dictionary of the convolution's and the mixer's."""
+        convolution = () if self.convolution is None else self.convolution.initial_state(batch_size)
+        return {"convolution": convolution, "mixer": self.mixer.initial_state(batch_size, max_length)}
+
+    def step(self, inputs, state):
+        """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
+        x, state = self.mix_step(inputs, state)
+        return self.think(x), state
+
+    def mix_step(self, inputs, state):
+        """The first branch for inputs `(B, D)` at the next position, and the next state."""
+        x, convolution = self.mixer_norm(inputs), state["convolution"]
+        if self.convolution is not None:
+            x, convolution = self.convolution.step(x, convolution)
+        x, mixer = self.mixer.step(x, state["mixer"])
+        return inputs + ops.cast(x, inputs.dtype), {"convolution": convolution, "mixer": mixer}
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -77,11 +77,7 @@ class Batches(keras.utils.PyDataset):
         pools = np.array_split(order, max(1, len(order) // (batch_size * self.POOL)))
         order = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
         rows = random.permutation(order.reshape(-1, batch_size))
-        # The widest and the narrowest come first: on TensorFlow, Keras takes the axes on which the first two batches
-        # agree to be the same in all.
-        longest = lengths[rows].max(axis=1)
-        first = list(dict.fromkeys([longest.argmax(), longest.argmin()]))
-        return np.concatenate([rows[first], np.delete(rows, first, axis=0)])
+        return _widest_first(rows, lengths[rows].max(axis=1))
 
     def __len__(self):
         return len(self.rows)
@@ -98,3 +94,96 @@ class Batches(keras.utils.PyDataset):
         if self.weights is None:
             return inputs, self.targets[rows]
         return inputs, self.targets[rows, :width], self.weights[rows, :width]
+
+
+class Recordings(Batches):
+    """One epoch of training batches of recordings of like length.
+
+    Args:
+        inputs: `{"frames": (N, T, C), "padding_mask": (N, T)}`, arrays.
+        targets: one row a recording.
+        batch_size: recordings in a batch; all of them if there are not so many.
+        seed: a list of integers, for example `[seed, epoch]`.
+    """
+
+    STEP = 64
+    #: Fewer than of texts, of which there are more.
+    POOL = 8
+
+    def __init__(self, inputs, targets, batch_size, seed, **kwargs):
+        super().__init__(inputs, targets, min(batch_size, len(targets)), seed, unknown_id=None, **kwargs)
+
+    def __getitem__(self, index):
+        rows = self.rows[index]
+        longest = int(self.inputs["padding_mask"][rows].sum(axis=1).max())
+        width = -(-longest // self.STEP) * self.STEP
+        return {name: x[rows, :width] for name, x in self.inputs.items()}, self.targets[rows]
+
+
+class PairBatches(keras.utils.PyDataset):
+    """One epoch of training batches of sources and targets, each of like length.
+
+    Args:
+        sources: `{"encoder_token_ids": (N, S), "encoder_padding_mask": (N, S)}`, arrays.
+        token_ids, padding_mask: of the targets, `(N, T + 1)`, between start and end.
+        batch_size: pairs in a batch; all of them if there are not so many.
+        seed: a list of integers, for example `[seed, epoch]`.
+        unknown_id: what a dropped token becomes.
+        word_dropout: share of the target's tokens, as the decoder is told of them, that are dropped, in [0, 1).
+    """
+
+    #: Widths are multiples of it: each new pair of widths is compiled anew.
+    STEP = 16
+
+    def __init__(self, sources, token_ids, padding_mask, batch_size, seed, unknown_id, word_dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.sources = sources
+        self.token_ids = token_ids
+        self.padding_mask = padding_mask
+        self.seed = seed
+        self.unknown_id = unknown_id
+        self.word_dropout = word_dropout
+        self.rows = self._arrange(min(batch_size, len(token_ids)))
+
+    def _arrange(self, batch_size):
+        random = np.random.default_rng(self.seed)
+        sources, targets = self.sources["encoder_padding_mask"].sum(axis=1), self.padding_mask.sum(axis=1)
+        order = random.permutation(len(targets))
+        order = order[: len(order) // batch_size * batch_size]
+        pools = np.array_split(order, max(1, len(order) // (batch_size * Batches.POOL)))
+        order = np.concatenate([pool[np.lexsort((sources[pool], targets[pool]))] for pool in pools])
+        rows = random.permutation(order.reshape(-1, batch_size))
+        return _widest_first(rows, (sources + targets)[rows].max(axis=1))
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        rows = self.rows[index]
+        source_width = _width(self.sources["encoder_padding_mask"][rows])
+        inputs = {
+            name: self.sources[name][rows, :source_width] for name in ("encoder_token_ids", "encoder_padding_mask")
+        }
+        ids, mask = self.token_ids[rows], self.padding_mask[rows]
+        # The targets are the decoder's tokens and the one that follows.
+        width = _width(mask[:, 1:])
+        dropped = np.random.default_rng([*self.seed, index]).random(ids.shape) < self.word_dropout
+        dropped[:, 0] = False
+        told = np.where(dropped & (mask > 0), self.unknown_id, ids)
+        inputs |= {"decoder_token_ids": told[:, :width], "decoder_padding_mask": mask[:, :width]}
+        return inputs, ids[:, 1 : width + 1], mask[:, 1 : width + 1].astype("float32")
+
+
+def _width(mask):
+    """How wide a batch must be: a multiple of `PairBatches.STEP`, as far as there is."""
+    longest = int(mask.sum(axis=1).max())
+    return min(-(-longest // PairBatches.STEP) * PairBatches.STEP, mask.shape[1])
+
+
+def _widest_first(rows, longest):
+    """The rows `(batches, batch_size)` with the widest batch and the narrowest in front.
+
+    On TensorFlow, Keras takes the axes on which the first two batches agree to be the same in all.
+    """
+    first = list(dict.fromkeys([longest.argmax(), longest.argmin()]))
+    return np.concatenate([rows[first], np.delete(rows, first, axis=0)])

@@ -34,8 +34,8 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
       weights;
     - what each position adds to the answer, and the norm of the answer's derivative by each.
 
-    A text is explained by its word pieces; an image by the cells, and a series by the spans, that the model's weights
-    stand over, or else by at most 16 x 16 cells and 64 spans.
+    A text is explained by its tokens; an image by the cells, and a series by the spans, that the model's weights stand
+    over, or else by at most 16 x 16 cells and 64 spans. The answer of a language model is the token that comes next.
 
     Args:
         model: a preset's name, a directory that `save` wrote, the path of a `.keras` file, or a Keras model. Classes
@@ -81,18 +81,22 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
 
 def _explain(model, given, output, method, at, title, say):
     kind, inputs, subject = _inputs(model, given)
+    whole, names = model, None
+    if hasattr(model, "next_token"):
+        # Of a language model it is explained what comes next.
+        model, names = model.next_token(), model.preprocessor.tokenizer.id_to_token
     say("asking the model")
     answers = model(inputs, training=False)
     if isinstance(answers, (list, tuple, dict)) or len(answers.shape) not in (2, 3):
         raise ValueError("A model is explained that has one output, (B, C) or (B, T, C). Received: another")
     answers = ops.convert_to_numpy(answers)[0]
-    output, answer = _answer(answers, output)
+    output, answer = _answer(answers, output, names)
 
     say("weights")
     found, notes = _weights(model, inputs)
     found |= _mixing(model, inputs)
     states, length = _states(model, inputs)
-    cells = _cells(model, kind, inputs, subject, [each.shape[2] for each in found.values()] + [length])
+    cells = _cells(whole, kind, inputs, subject, [each.shape[2] for each in found.values()] + [length])
     looks = {}
     for name, each in found.items():
         look = cells.of_weights(each)
@@ -195,8 +199,8 @@ def _grid(model, shape, lengths):
     return min(high, SIDE), min(wide, SIDE)
 
 
-def _answer(answers, output):
-    """Which output is explained, and what the model said, in words."""
+def _answer(answers, output, names=None):
+    """Which output is explained, and what the model said, in words; `names` gives an output's token, if it has one."""
     count = answers.shape[-1]
     if output is not None and output >= count:
         raise ValueError(f"The model has {count} outputs, from 0. Received: output={output}")
@@ -206,8 +210,9 @@ def _answer(answers, output):
     output = best if output is None else output
     if count == 1:
         return output, f"The model answers {answers[0]:.3g}."
-    largest = ", the largest" if output == best else f"; the largest is {best}: {answers[best]:.3g}"
-    return output, f"Output {output} of {count}: {answers[output]:.3g}{largest}."
+    name = (lambda index: f" ({names(index)!r})") if names else lambda index: ""
+    largest = ", the largest" if output == best else f"; the largest is {best}{name(best)}: {answers[best]:.3g}"
+    return output, f"Output {output}{name(output)} of {count}: {answers[output]:.3g}{largest}."
 
 
 def _inputs(model, given):
@@ -242,7 +247,9 @@ def _inputs(model, given):
 def _text(model, preprocessor, given):
     if not isinstance(given, str) or reading.is_file(given) or not given.strip():
         raise ValueError(f"The model takes a text. Received: {given!r}")
-    packed = {name: ops.convert_to_numpy(each) for name, each in preprocessor([given]).items()}
+    # A prompt has no end, and is no pair of inputs and labels.
+    pack = getattr(preprocessor, "generate_preprocess", preprocessor)
+    packed = {name: ops.convert_to_numpy(each) for name, each in pack([given]).items()}
     count = int(packed["padding_mask"][0].sum())
     # Padding plays no part: where the model takes any length it is left away.
     length = getattr(model.backbone, "sequence_length", None)

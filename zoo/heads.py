@@ -1,6 +1,7 @@
 """What stands between a stack and an answer."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_attn import masks
@@ -32,6 +33,56 @@ class MaskedMean(keras.layers.Layer):
         return (input_shape[0], input_shape[-1])
 
 
+@keras.saving.register_keras_serializable(package="zoo")
+class TiedLogits(keras.layers.Layer):
+    """Logits of tokens by the table that embeds them: `y = x E^T + b`, with a learned bias for each token.
+
+    Args:
+        embedding: the `keras.layers.Embedding` whose table E `(V, D)` it is, built.
+
+    Call arguments:
+        inputs: `(..., D)`.
+
+    Returns:
+        `(..., V)`.
+
+    Example:
+    >>> embedding = keras.layers.Embedding(5, 3)
+    >>> embedding.build()
+    >>> tuple(TiedLogits(embedding)(keras.ops.ones((2, 7, 3))).shape)
+    (2, 7, 5)
+
+    Reference: Press and Wolf, 2017, https://arxiv.org/abs/1608.05859.
+    """
+
+    def __init__(self, embedding, **kwargs):
+        super().__init__(**kwargs)
+        self.embedding = embedding
+
+    def build(self, input_shape):
+        self.bias = self.add_weight(name="bias", shape=(self.embedding.input_dim,), initializer="zeros")
+        self.built = True
+
+    def call(self, inputs):
+        if self.embedding.quantization_mode is not None:
+            raise ValueError(
+                "A table that embeds tokens and makes logits too cannot be quantized: leave it out with `filters`. "
+                f"Received: an embedding quantized to {self.embedding.quantization_mode!r}"
+            )
+        table = ops.cast(self.embedding.embeddings, self.compute_dtype)
+        return ops.matmul(inputs, ops.transpose(table)) + self.bias
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.embedding.input_dim)
+
+    def get_config(self):
+        return {**super().get_config(), "embedding": keras.saving.serialize_keras_object(self.embedding)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "embedding": keras.saving.deserialize_keras_object(config["embedding"])})
+
+
 def compile_arguments(optimizer, loss, metrics):
     """KerasHub's `"auto"` arguments of `compile`, for the tasks it has no base class for."""
     if optimizer == "auto":
@@ -41,3 +92,31 @@ def compile_arguments(optimizer, loss, metrics):
     if metrics == "auto":
         metrics = [keras.metrics.SparseCategoricalAccuracy()]
     return {"optimizer": optimizer, "loss": loss, "metrics": metrics}
+
+
+class PreparedAtOnce:
+    """For tasks whose raw inputs, lists of things of any lengths, no pipeline of tensors takes: all are prepared first.
+
+    Stands before KerasHub's class among the bases of a task. What is prepared is a dict, and its preprocessor lets it
+    pass.
+    """
+
+    def prepare(self, x, y=None, sample_weight=None):
+        """Inputs, answers and weights as the model takes them, if there is a preprocessor and inputs are raw."""
+        raw = self.preprocessor is not None and isinstance(x, (list, tuple, np.ndarray))
+        return keras.utils.unpack_x_y_sample_weight(
+            self.preprocessor(x, y=y, sample_weight=sample_weight) if raw else (x, y, sample_weight)
+        )
+
+    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
+        x, y, sample_weight = self.prepare(x, y, sample_weight)
+        if isinstance(validation_data, (list, tuple)):
+            validation_data = self.prepare(*validation_data)
+        return super().fit(x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        x, y, sample_weight = self.prepare(x, y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        return super().predict(self.prepare(x)[0], *args, **kwargs)

@@ -1,6 +1,7 @@
-"""From what a person names to what a model takes: models by name or file, texts, and files of images and numbers."""
+"""From what a person names to what a model takes: models by name or file, texts, files of images, sound, numbers."""
 
 import os
+import wave
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ from zoo import safety, store
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 NUMBERS = (".npy", ".csv")
+SOUNDS = (".wav",)
 
 
 def check_model(model):
@@ -24,7 +26,7 @@ def check_model(model):
 
 
 def check_input(given):
-    """Raises if what ends like a file of an image or of numbers is not there."""
+    """Raises if what ends like a file of an image, a sound or numbers is not there."""
     if is_file(given) and not os.path.isfile(given):
         raise FileNotFoundError(f"There is no file {str(given)!r}.")
 
@@ -38,8 +40,8 @@ def read_model(model):
 
 
 def is_file(given):
-    """Whether it names a file of an image or of numbers, by its ending."""
-    return isinstance(given, (str, Path)) and str(given).lower().endswith((*IMAGES, *NUMBERS))
+    """Whether it names a file of an image, a sound or numbers, by its ending."""
+    return isinstance(given, (str, Path)) and str(given).lower().endswith((*IMAGES, *NUMBERS, *SOUNDS))
 
 
 def read_numbers(path):
@@ -59,6 +61,23 @@ def read_numbers(path):
     if found.dtype.kind not in "fiub" or not found.size:
         raise ValueError(f"{path.name!r} must hold numbers. Received: {found.size} of dtype {found.dtype}")
     return found
+
+
+def read_sound(path, sample_rate):
+    """The samples of a .wav file of 16 bits, `(N,)`, float32, between -1 and 1; several channels become their mean."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            width, rate, channels = file.getsampwidth(), file.getframerate(), file.getnchannels()
+            content = file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"{Path(path).name!r} cannot be read as a sound: {error}") from None
+    if (width, rate) != (2, sample_rate) or not content:
+        raise ValueError(
+            f"The model takes sounds of 16 bits at {sample_rate} Hz, at least one sample. "
+            f"Received: {8 * width} bits at {rate} Hz, {len(content)} bytes"
+        )
+    samples = np.frombuffer(content, dtype="<i2").astype("float32") / 2**15
+    return samples.reshape(-1, channels).mean(axis=1)
 
 
 def read_image(path, shape):

@@ -10,16 +10,32 @@ import numpy as np
 
 from keras_attn.lookup import choose
 from zoo import cards, safety
+from zoo.caption import MixerCaptioner
 from zoo.image import MixerImageClassifier
+from zoo.language import MixerCausalLM
+from zoo.recognizer import MixerSpeechRecognizer
 from zoo.safety import PresetError
+from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
+from zoo.speech import MixerSpeechClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
 
 #: The only classes `load` returns.
 TASKS = {
     f"zoo>{task.__name__}": task
-    for task in (MixerTextClassifier, MixerTagger, MixerImageClassifier, MixerSeriesClassifier, MixerForecaster)
+    for task in (
+        MixerTextClassifier,
+        MixerTagger,
+        MixerCausalLM,
+        MixerSeq2SeqLM,
+        MixerImageClassifier,
+        MixerCaptioner,
+        MixerSpeechClassifier,
+        MixerSpeechRecognizer,
+        MixerSeriesClassifier,
+        MixerForecaster,
+    )
 }
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {

@@ -2,6 +2,7 @@
 
 import keras
 import keras_hub
+from keras import ops
 
 from keras_attn.lookup import plain
 from zoo.backbone import check_stack, stack
@@ -99,6 +100,32 @@ class MixerTextBackbone(keras_hub.models.Backbone):
         self.sequence_length = sequence_length
         self.causal = causal
         self.dropout = dropout
+
+    @property
+    def _blocks(self):
+        return [self.get_layer(f"mixer_block_{index}") for index in range(self.num_layers)]
+
+    @property
+    def can_step(self):
+        """Whether it goes on from a state: it is causal, and all its mixers can. It has a mixer's methods for that."""
+        return all(block.can_step for block in self._blocks)
+
+    def initial_state(self, batch_size, max_length=None):
+        """The state before the first token, of as many as there will ever be: see `keras_attn.decoding`."""
+        blocks = [block.initial_state(batch_size, max_length) for block in self._blocks]
+        return {"blocks": blocks, "position": ops.zeros((), dtype="int32")}
+
+    def step(self, token_ids, state):
+        """The vector `(B, D)` of the token ids `(B,)` at the next position, and the next state."""
+        x = self.token_embedding(token_ids)[:, None]  # (B, 1, D)
+        if self.positions == "sinusoid":
+            place = self.get_layer("positions")(x, start_index=state["position"])
+            x = self.get_layer("add_positions")([x, self.get_layer("position_scale")(place)])
+        x, blocks = x[:, 0], []
+        for block, before in zip(self._blocks, state["blocks"]):
+            x, after = block.step(x, before)
+            blocks.append(after)
+        return self.get_layer("final_norm")(x), {"blocks": blocks, "position": state["position"] + 1}
 
     def get_config(self):
         return {

@@ -11,7 +11,6 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_attn import mixers
 from keras_attn.lookup import choose
 from zoo import checkpoint, store
 from zoo.explain import explain
@@ -44,6 +43,14 @@ def train(name, directory, work, epochs=None):
     task = course.build(best)
     task.set_weights(runs[best][1])
     return _publish(course, task, {seed: progress for seed, (progress, _) in runs.items()}, best, directory)
+
+
+def rehearse(recipe, work, epochs=None):
+    """The score on test of a recipe's first seed, chosen by dev as always; nothing is published."""
+    work = Path(work)
+    work.mkdir(parents=True, exist_ok=True)
+    progress, _ = _Course(recipe, work, epochs or recipe.epochs).run(recipe.seeds[0])
+    return progress["test"]
 
 
 def choose_best(subject, scores):
@@ -168,13 +175,13 @@ def _draw(subject, preset, path):
 
 def _card(course, task, runs, best):
     recipe, subject = course.recipe, course.subject
-    kind, backend = mixers.kind_of(recipe.backbone["mixer"]), keras.backend.backend()
+    kind, backend = subject.kind(recipe), keras.backend.backend()
     judged = subject.judge(task)
     card = {
         "name": recipe.name,
         "summary": f"{subject.summary}, by {kind} attention.",
         "kind": kind,
-        "mixer": recipe.backbone["mixer"],
+        "mixer": subject.mixer(recipe),
         "subject": subject.name,
         "classes": list(subject.classes()),
         "data": subject.data,

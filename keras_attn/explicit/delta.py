@@ -57,6 +57,8 @@ class DeltaRule(StateAttention):
     """
 
     weights_are = "signed"
+    # Always causal, from the last key on: another sequence would be read only as far as queries are left.
+    can_read = False
     takes_attention_mask = False
 
     def __init__(self, num_heads, gated=False, dropout=0.0, seed=None, **kwargs):

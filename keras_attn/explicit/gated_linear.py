@@ -56,6 +56,8 @@ class GatedLinearAttention(StateAttention):
     """
 
     weights_are = "signed"
+    # Always causal, from the last key on: another sequence would be read only as far as queries are left.
+    can_read = False
 
     def build_weights(self, query_shape, value_shape, key_shape):
         super().build_weights(query_shape, value_shape, key_shape)

@@ -55,6 +55,11 @@ class LocalAttention(Cached):
         self.width = whole_number("width", width)
 
     @property
+    def can_read(self):
+        # The own place is counted from the end all at once, and from the start one after another.
+        return self.alignment == "predictive"
+
+    @property
     def weights_are(self):
         return "distribution" if self.alignment == "monotonic" else "nonnegative"
 

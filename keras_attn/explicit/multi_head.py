@@ -226,6 +226,11 @@ class MultiHeadAttention(Pairwise):
         return self._pattern
 
     @property
+    def can_read(self):
+        # Distances to a query's own place: among the keys of another sequence it has none.
+        return self._positions.spec is None and self._pattern.spec is None
+
+    @property
     def weights_are(self):
         return "signed" if self.talking_heads else super().weights_are
 

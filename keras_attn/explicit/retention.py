@@ -48,6 +48,8 @@ class Retention(StateAttention):
     """
 
     weights_are = "signed"
+    # Always causal, from the last key on: another sequence would be read only as far as queries are left.
+    can_read = False
 
     def __init__(self, num_heads, use_rotary=True, dropout=0.0, seed=None, **kwargs):
         super().__init__(num_heads, dropout=dropout, seed=seed, **kwargs)

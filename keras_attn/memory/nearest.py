@@ -57,6 +57,8 @@ class NearestMemory(_heads.HeadedPairwise):
     Reference: Wu et al., 2022, https://arxiv.org/abs/2203.08913, section 3.
     """
 
+    # Always causal, from the last key on: another sequence would be read only as far as queries are left.
+    can_read = False
     #: Two arrays of scores and of weights, and the order of the best.
     pair_cost = 4
 

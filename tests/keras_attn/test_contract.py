@@ -407,6 +407,20 @@ def padding_counts_as_distance(layer):
     return hasattr(layer, "pattern") and (layer.pattern.spec is not None or getattr(layer, "positions", None))
 
 
+@specs(lambda layer: layer.can_read, variants=True)
+def test_8_another_sequence_is_read_one_query_after_another_as_all_at_once(spec):
+    layer = mixers.get(spec)
+    layer.build((B, T, D), (B, T + 4, D))
+    query, memory = normal(B, T, D), normal(B, T + 4, D, seed=1)
+    present = np.arange(T + 4)[None] < np.array([[T + 4], [T - 1], [2]])
+    prepared = layer.prepare_memory(memory, present)
+    state, steps = layer.memory_state(prepared), []
+    for t in range(T):
+        mix, _, state = layer.attend_step(ops.convert_to_tensor(query[:, t]), prepared, state)
+        steps.append(mix)
+    close(ops.stack(steps, axis=1), layer(query, memory, value_mask=present))
+
+
 @specs(lambda layer: layer.can_step and not has_cache(layer))
 def test_8_a_row_of_padding_alone_leaves_its_state_as_it_was(spec):
     layer = built(spec)

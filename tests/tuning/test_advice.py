@@ -110,7 +110,7 @@ def test_a_right_and_a_wrong_advice_are_told():
     wrong = judge(said, finished(0.6, 0.9, winner="gru"))
     assert (wrong.right, wrong.inside) == (False, False)
     assert "The advice was wrong" in wrong.words and "outside that" in wrong.words
-    assert "gru won and had been given a short start, which was wrong." in wrong.words
+    assert "gru won, for which it advised a short start, which was wrong." in wrong.words
     assert judge(said, finished(0.9, 0.895)).right is False
 
 

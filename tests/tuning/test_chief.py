@@ -27,16 +27,23 @@ class Search:
             self.port = probe.getsockname()[1]
 
     def start(self, tuner_id, job="0"):
+        # No model is trained there, and this is imported quickest.
+        return self.run("distributed.py", tuner_id, job, str(TRIALS), KERAS_BACKEND="numpy")
+
+    def start_whole(self, tuner_id, seconds, patience):
+        """A whole `compare`: in the end its chief measures for so many seconds, and its worker has so much patience."""
+        return self.run("apart.py", tuner_id, str(seconds), str(patience))
+
+    def run(self, script, tuner_id, *arguments, **variables):
         environment = {
             **os.environ,
             "KERASTUNER_TUNER_ID": tuner_id,
             "KERASTUNER_ORACLE_IP": "127.0.0.1",
             "KERASTUNER_ORACLE_PORT": str(self.port),
-            # No model is trained here, and this is imported quickest.
-            "KERAS_BACKEND": "numpy",
             "PYTHONPATH": str(ROOT),
+            **variables,
         }
-        command = [sys.executable, str(ROOT / "tests/tuning/distributed.py"), str(self.folder), job, str(TRIALS)]
+        command = [sys.executable, str(ROOT / "tests/tuning" / script), str(self.folder), *arguments]
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -101,7 +108,8 @@ def test_a_chief_that_is_killed_and_started_again_loses_nothing_and_repeats_noth
     wait_until(lambda: len(search.begun()) == 3)
     first.kill()
     first.wait()
-    time.sleep(5)
+    # As long as it may take to notice, and to start it again.
+    time.sleep(40)
     chief = search.start("chief")
     assert [ended(process)[0] for process in (chief, *workers)] == [0, 0, 0]
     assert search.begun() == [str(number) for number in range(TRIALS)]
@@ -122,3 +130,19 @@ def test_a_second_chief_at_one_address_is_refused(search, tmp_path):
     time.sleep(3)
     status, said = ended(search.start("chief"))
     assert status == 1 and "Name another port" in said
+
+
+def test_workers_wait_for_a_chief_that_measures_longer_than_they_have_patience(search):
+    chief, worker = (search.start_whole(name, seconds=25, patience=12) for name in ("chief", "worker-1"))
+    assert [ended(process) for process in (worker, chief)] == [(0, "no verdict")] * 2
+
+
+def test_a_chief_that_is_killed_while_it_measures_and_started_again_is_waited_for(search, tmp_path):
+    first, worker = (search.start_whole(name, seconds=120, patience=200) for name in ("chief", "worker-1"))
+    wait_until((tmp_path / "measuring").exists)
+    first.kill()
+    first.wait()
+    time.sleep(40)
+    # Its workers all know that there are no more trials: it does not wait ten minutes to hear of one.
+    chief = search.start_whole("chief", seconds=1, patience=200)
+    assert [ended(process) for process in (chief, worker)] == [(0, "no verdict")] * 2

@@ -417,3 +417,22 @@ def test_an_idle_process_waits_before_it_asks_again(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "sleep", slept.append)
     tuner.search()
     assert slept == [1.0, 1.0]
+
+
+def test_a_chief_whose_workers_all_know_that_it_is_over_does_not_wait_for_them_again(tmp_path, monkeypatch):
+    for name, value in (("TUNER_ID", "chief"), ("ORACLE_IP", "127.0.0.1"), ("ORACLE_PORT", "1")):
+        monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    served = []
+
+    def serve(oracle, patience):
+        served.append(patience)
+        for _ in range(oracle.max_trials - len(oracle.trials)):
+            end(oracle, oracle.create_trial("worker@1"))
+
+    monkeypatch.setattr(chief, "serve", serve)
+    for _ in range(3):
+        make_tuner("safe", tmp_path).search()
+    assert len(served) == 1
+    # With more to be done it serves again.
+    make_tuner("safe", tmp_path, max_trials=7).search()
+    assert len(served) == 2

@@ -108,6 +108,59 @@ def test_a_family_is_dropped_when_paired_evidence_says_so():
     assert leader == "gru" and -0.1 < upper < -0.09
 
 
+def test_finalists_are_compared_on_the_seeds_that_both_have():
+    race = Race({"gru": "implicit", "lstm": "implicit", "min_gru": "implicit"}, RULES)
+    for family, score in (("gru", 0.90), ("lstm", 0.88), ("min_gru", 0.87)):
+        race.end(Leg(family, 0, 0, 8), score)
+    # Its second seed is a hard one, which the others were spared.
+    race.end(Leg("gru", 0, 1, 8), 0.60)
+    assert race.champion("gru") == (0, 0.75)
+    assert race.finalists() == ["gru", "lstm"]
+
+
+def test_champions_of_kinds_are_compared_on_the_seeds_that_both_have():
+    race = Race({"gru": "implicit", "multi_head": "explicit"}, RULES)
+    for family, number in itertools.product(race.kinds, range(3)):
+        race.end(Leg(family, number, 0, 2), 0.1 - number / 100)
+    for round, level in enumerate((0.2, 0.5, 0.6, 0.9)):
+        race.end(Leg("multi_head", 0, round, 8), level + 0.05)
+        # It was spared the last seed, which is an easy one.
+        if round < 3:
+            race.end(Leg("gru", 0, round, 8), level + 0.1 + 0.001 * round)
+    assert race.champion("gru")[1] < race.champion("multi_head")[1]
+    # On the three seeds of both it is ahead beyond doubt, so that nothing is open.
+    assert race.next() == OVER
+
+
+def test_configurations_are_compared_on_the_seeds_that_both_have():
+    race = Race({"gru": "implicit"}, RULES)
+    for number, round, score in ((0, 0, 0.80), (1, 0, 0.82), (0, 1, 0.99)):
+        race.end(Leg("gru", number, round, 8), score)
+    assert race.champion("gru") == (1, 0.82)
+
+
+def test_configurations_that_share_no_seed_are_compared_by_their_means():
+    race = Race({"gru": "implicit"}, RULES)
+    for number, round, score in ((0, 0, 0.80), (0, 2, 0.70), (3, 1, 0.77)):
+        race.end(Leg("gru", number, round, 8), score)
+    assert race.champion("gru") == (3, 0.77)
+
+
+def test_of_three_the_best_beats_most_of_the_others():
+    race = Race(dict.fromkeys(("gru", "lstm", "min_gru"), "implicit"), RULES)
+    # Each beats the next on the seed they share, in a circle but for one: gru beats both.
+    for family, round, score in (
+        ("gru", 0, 0.50),
+        ("lstm", 0, 0.45),
+        ("gru", 1, 0.20),
+        ("min_gru", 1, 0.15),
+        ("lstm", 2, 0.90),
+        ("min_gru", 2, 0.95),
+    ):
+        race.end(Leg(family, 0, round, 8), score)
+    assert race._by_promise("implicit") == ["gru", "min_gru", "lstm"]
+
+
 def test_one_round_drops_nobody():
     race = Race({"gru": "implicit", "lstm": "implicit"}, dataclasses.replace(RULES, budget=0))
     run(race, by_family(gru=0.9, lstm=0.1))

@@ -38,6 +38,21 @@ def test_a_compiled_graph_used_again_gives_the_same_as_a_new_one(bench):
         np.testing.assert_array_equal(one, other)
 
 
+def test_on_torch_too_what_was_drawn_before_changes_nothing():
+    # Each epoch begins with its own seed: Torch's source of random numbers is in no model's state.
+    drawn = []
+
+    class Draws(training._DrawsAnew):
+        def on_epoch_begin(self, epoch, logs=None):
+            super().on_epoch_begin(epoch)
+            drawn.append(float(keras.random.uniform((), seed=keras.random.SeedGenerator())))
+
+    for seed in (derive(5, "epoch", 0), derive(5, "epoch", 1), derive(5, "epoch", 0)):
+        keras.random.uniform((7,))
+        Draws(seed).on_epoch_begin(0)
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
 def test_another_seed_gives_another_model(bench):
     first = weights_after(bench, RECIPE)
     assert not np.array_equal(first[0], weights_after(bench, dataclasses.replace(RECIPE, seed=6))[0])

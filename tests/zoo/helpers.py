@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import h5py
+import keras
 import numpy as np
 
 import zoo
 from keras_attn import mixers
 
+#: TensorFlow compiles small models for longer than it trains them; jax without compiling takes very long.
+COMPILED = keras.backend.backend() == "jax"
 B, T, D, VOCABULARY, CLASSES = 3, 7, 11, 23, 5
 NAMES = mixers.names()
 ANY_LENGTH = [name for name in NAMES if not mixers.get(name).fixed_length]

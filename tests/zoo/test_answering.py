@@ -1,5 +1,7 @@
 """What presets say of one input, in words."""
 
+import wave
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,48 @@ def test_a_text_is_no_series(saved):
     task = zoo.MixerSeriesClassifier(zoo.MixerSeriesBackbone(3, mixer="gru", hidden_dim=11), CLASSES)
     with pytest.raises(ValueError, match="The model takes no texts: name a file"):
         answering.answer(saved(task), "good fun")
+
+
+def write_sound(path, rate=1000, channels=1, samples=400):
+    pcm = np.random.default_rng(0).integers(-9000, 9000, (samples, channels)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(pcm.tobytes())
+    return pcm
+
+
+def speech_classifier():
+    converter = zoo.MixerAudioConverter(sample_rate=1000, window=0.031, bands=3)
+    preprocessor = zoo.MixerSpeechClassifierPreprocessor(converter)
+    return zoo.MixerSpeechClassifier(zoo.MixerSpeechBackbone(3, mixer="gated_conv"), CLASSES, preprocessor)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_word_is_heard_from_a_file_of_sound(saved, tmp_path, channels):
+    task = speech_classifier()
+    pcm = write_sound(tmp_path / "word.wav", channels=channels)
+    lines = answering.answer(saved(task, classes=list("abcde")), str(tmp_path / "word.wav"))
+    logits = task.predict([(pcm.mean(axis=1) / 2**15).astype("float32")], verbose=0)[0]
+    assert [line.split()[0] for line in lines] == ["abcde"[number] for number in np.argsort(-logits)]
+
+
+def test_a_sound_of_another_rate_is_refused(saved, tmp_path):
+    write_sound(tmp_path / "word.wav", rate=8000)
+    with pytest.raises(ValueError, match=r"16 bits at 1000 Hz, at least one sample.* 16 bits at 8000 Hz"):
+        answering.answer(saved(speech_classifier()), str(tmp_path / "word.wav"))
+    (tmp_path / "word.wav").write_bytes(b"RIFF")
+    with pytest.raises(ValueError, match="cannot be read as a sound"):
+        answering.answer(str(tmp_path / "preset"), str(tmp_path / "word.wav"))
+
+
+def test_frames_are_written_down_in_words(saved, tmp_path):
+    tokenizer = zoo.SymbolTokenizer.of(["ab"], split="characters")
+    preprocessor = zoo.MixerSpeechRecognizerPreprocessor(tokenizer)
+    task = zoo.MixerSpeechRecognizer(zoo.MixerSpeechBackbone(3, mixer="gated_conv"), 6, preprocessor)
+    np.save(tmp_path / "frames.npy", SERIES)
+    assert answering.answer(saved(task), str(tmp_path / "frames.npy")) == task.generate([SERIES])
+    write_sound(tmp_path / "word.wav")
+    with pytest.raises(ValueError, match="takes no sounds: name a file of numbers"):
+        answering.answer(str(tmp_path / "preset"), str(tmp_path / "word.wav"))

@@ -8,11 +8,14 @@ import pytest
 
 import zoo
 from zoo import recipes, train
+from zoo.batches import Recordings
 from zoo.datasets.windows import Windows
 from zoo.subjects import SUBJECTS
+from zoo.subjects.captions import EMOJI_CAPTIONS
 from zoo.subjects.forecasts import ETT
 from zoo.subjects.images import FASHION_MNIST
 from zoo.subjects.series import BEATS, STRIPS, UCR, auroc
+from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS
 from zoo.subjects.tags import UD_EWT
 from zoo.subjects.texts import SST2
 
@@ -162,3 +165,101 @@ def test_a_subject_is_trained_published_and_judged_by_what_was_stored(tmp_path, 
     assert card["classes"] == list(STRIPS.names) and "accuracy" in card["further_scores"]
     assert (tmp_path / "preset" / card["picture"]).read_bytes().startswith(b"\x89PNG")
     assert f"]({card['picture']})" in (tmp_path / "preset" / "README.md").read_text(encoding="utf-8")
+
+
+def made_up_digits(split):
+    random = np.random.default_rng(SPLITS.index(split))
+    y = np.arange(13) % 10
+    waves = [np.sin(np.arange(700 + 80 * i) * (0.1 + digit / 5)) for i, digit in enumerate(y)]
+    return [(9000 * (wave + random.normal(size=wave.shape) / 9)).astype("int16") for wave in waves], y
+
+
+def test_spoken_words_are_judged_from_waves_as_from_their_frames(tmp_path):
+    subject = dataclasses.replace(FSDD, read=made_up_digits)
+    preprocessor = subject.prepare(recipe(subject), tmp_path)
+    task = subject.build(recipe(subject), preprocessor)
+    waves, labels = subject.load("test")
+    encoded = subject.encode(preprocessor, waves)
+    assert encoded["padding_mask"].sum(axis=1).tolist() == [-(-len(wave) // 80) for wave in waves]
+    score = subject.score(subject.outputs(keras.Model(task.input, task.output), encoded), labels)
+    assert subject.judge(task) == {"score": score} and subject.targets(recipe(subject), labels).shape == (13, 10)
+
+
+def test_there_is_a_row_for_each_speaker_who_is_left_out(monkeypatch):
+    asked = []
+    monkeypatch.setattr("zoo.datasets.fsdd.load", lambda split, left_out: asked.append((split, left_out)) or _Nothing)
+    for subject in FSDD_STRANGERS:
+        subject.load("test")
+    assert asked == [("test", subject.name.split("_")[-1]) for subject in FSDD_STRANGERS] and len(asked) == 6
+
+
+class _Nothing:
+    pcm, y = [], []
+
+
+def test_recordings_of_like_length_stand_together_and_are_cut_to_the_longest():
+    lengths = np.arange(3, 153, 3)
+    mask = (np.arange(160) < lengths[:, None]).astype("int32")
+    batches = Recordings({"frames": mask[:, :, None] * 1.0, "padding_mask": mask}, lengths, 5, [1, 0])
+    seen = [batches[index] for index in range(len(batches))]
+    assert sorted(length for _, targets in seen for length in targets) == lengths.tolist()
+    for inputs, targets in seen:
+        assert inputs["padding_mask"].sum(axis=1).tolist() == targets.tolist()
+        assert inputs["frames"].shape == (5, -(-max(targets) // 64) * 64, 1)
+    assert seen[0][1].max() == 150 and seen[1][1].min() == 3
+
+
+def made_up_utterances(split):
+    random = np.random.default_rng(SPLITS.index(split))
+    texts = ["A B", "BB A", "A", "B A B", "AB"]
+    return [random.normal(size=(31 + 7 * i, 13)).astype("float32") for i in range(len(texts))], texts
+
+
+def test_what_is_written_down_is_judged_in_words_and_in_characters(tmp_path):
+    subject = dataclasses.replace(AN4, read=made_up_utterances)
+    preprocessor = subject.prepare(recipe(subject), tmp_path)
+    recordings, texts = subject.load("test")
+    answers = subject.align(preprocessor, recordings, texts)
+    ids = subject.targets(recipe(subject), answers)
+    # Each symbol twice and a blank, so that two of a kind stay two.
+    said = np.repeat(ids, 3, axis=1)
+    said[:, 2::3] = 0
+    logits = np.eye(preprocessor.tokenizer.vocabulary_size())[said] * 9
+    assert subject.scores(logits, answers) == {"score": 0.0, "character error rate": 0.0}
+    logits[2] = logits[1]
+    # "BB A" for "A": one word too many of 9, and three characters of 15.
+    assert subject.score(logits, answers) == pytest.approx(1 / 9)
+    assert subject.scores(logits, answers)["character error rate"] == pytest.approx(3 / 15)
+    task = subject.build(recipe(subject), preprocessor)
+    assert set(subject.judge(task)) == {"score", "character error rate", "word error rate with 16 beams"}
+
+
+def made_up_pictures(split):
+    random = np.random.default_rng(SPLITS.index(split))
+    captions = ["red sun", "blue sun", "red moon", "moon", "blue moon"]
+    return random.integers(0, 255, (5, 8, 16, 3)).astype("uint8"), captions
+
+
+def test_captions_word_by_word_from_a_bare_model_are_those_that_are_generated(tmp_path):
+    subject = dataclasses.replace(EMOJI_CAPTIONS, read=made_up_pictures)
+    preprocessor = subject.prepare(recipe(subject), tmp_path)
+    task = subject.build(recipe(subject, attention={"mixer": "additive", "units": 7}), preprocessor)
+    task.output_dense.kernel.assign(task.output_dense.kernel * 9)
+    images, captions = subject.load("test")
+    said = subject.outputs(keras.Model(task.input, task.output), subject.encode(preprocessor, images))
+    generated = task.generate(images, max_length=15)
+    assert preprocessor.texts(said) == generated and len(set(generated)) > 1
+    perfect = preprocessor.captions(captions)[1]
+    assert subject.score(perfect, subject.align(preprocessor, images, captions)) == 1.0
+
+
+def test_pictures_are_moved_and_what_is_said_of_them_stays(tmp_path):
+    subject = dataclasses.replace(EMOJI_CAPTIONS, read=made_up_pictures)
+    preprocessor = subject.prepare(recipe(subject), tmp_path)
+    images, captions = subject.load("train")
+    encoded = subject.encode(preprocessor, images)
+    targets = subject.targets(recipe(subject), subject.align(preprocessor, images, captions))
+    inputs, following, weights = subject.batches(recipe(subject), preprocessor, encoded, targets, [1, 0])[0]
+    assert preprocessor.texts(following) != captions and sorted(preprocessor.texts(following)) == sorted(captions)
+    assert (inputs["token_ids"][:, 0] == 2).all() and weights.sum() == 9 + 5
+    assert not any((image == other).all() for image in inputs["images"] for other in encoded["images"])

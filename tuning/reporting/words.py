@@ -85,6 +85,7 @@ def collect(found, weights=None, looks=None):
         "weighed": weighed and _weighed(found, weighed),
         "effects": [row for family in found.families for row in _effects(family)],
         "looks": looks,
+        "advice": found.advice,
         "minutes": f"{found.seconds / 60:.1f}",
         "command": command(found.search),
     }
@@ -102,17 +103,22 @@ def table(found):
 
 def command(search):
     """The command that repeats a search; of data that Python gave the words that say so, and which data it was."""
-    if not search.get("arguments") and search["task"] not in tasks.names():
-        return f"tuning.compare from Python, on data with the SHA-256 {search.get('data', '(not kept)')}"
+    # A class has no name on the command line.
+    oracle = f", with the oracle {search['proposer']}" if "." in search.get("proposer", "") else ""
+    if oracle or (not search.get("arguments") and search["task"] not in tasks.names()):
+        return f"tuning.compare from Python, on data with the SHA-256 {search.get('data', '(not kept)')}{oracle}"
     mixers = ",".join(map(_spec, search["mixers"]))
     options = {"mixers": mixers, **{name: search[name] for name in ("trials", "seeds", "seed", "epochs", "backend")}}
     size = {"parameters": search["parameters"]} if search["width"] is None else {"width": search["width"]}
     # Results that are older than budgets were all of equal parameters.
     size |= {"proposer": search["proposer"]} if search.get("proposer", "random") != "random" else {}
     size |= {"budget": search["budget"]} if search.get("budget", "parameters") != "parameters" else {}
+    record = search.get("record")
+    size |= {"record": "FILE"} if record not in (None, "empty") else {}
     parts = ["keras-attn", "tune", *(search.get("arguments") or [search["task"]]), "--out", "DIR"]
     for name, value in {**options, **size}.items():
         parts += [f"--{name}", str(value)]
+    parts += ["--no-advice"] if record == "empty" else []
     # On one line: in Markdown a new one would end the block of code.
     return " ".join(shlex.join(parts).splitlines())
 

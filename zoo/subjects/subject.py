@@ -6,6 +6,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_attn import mixers
 from keras_attn.lookup import choose
 from zoo.batches import Shuffled
 
@@ -99,6 +100,14 @@ class Subject(abc.ABC):
 
     def is_better(self, score, than):
         return score < than if self.lower_is_better else score > than
+
+    def kind(self, recipe):
+        """Which kind of attention a recipe's model has: "implicit", "explicit" or "control"."""
+        return mixers.kind_of(recipe.backbone["mixer"])
+
+    def mixer(self, recipe):
+        """What moves information in a recipe's model, as its card says it."""
+        return recipe.backbone["mixer"]
 
     def settings(self, recipe):
         """The recipe's options and the subject's own for the rest."""

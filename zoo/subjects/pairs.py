@@ -1,0 +1,259 @@
+"""Texts that become other texts: translation, letters to phonemes."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable
+
+import keras
+import keras_hub
+import numpy as np
+from keras import ops
+
+from keras_attn import mixers
+from zoo.backbone import as_list
+from zoo.batches import PairBatches
+from zoo.datasets import cmudict, multi30k
+from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM, MixerSeq2SeqLMPreprocessor
+from zoo.subjects.subject import Subject, as_arrays
+from zoo.subjects.texts import SPECIAL_TOKENS, read_word_pieces
+from zoo.text import MixerTokenizer
+from zoo.tokens import SymbolTokenizer
+
+END = SPECIAL_TOKENS.index("[SEP]")
+
+
+@dataclasses.dataclass(frozen=True)
+class References:
+    """What would be right.
+
+    Args:
+        texts: for each source a list of texts, each as right as the other.
+        token_ids, padding_mask: the first of each, between start and end, `(N, T + 1)`.
+        read: a function from token ids `(N, T)` to texts.
+    """
+
+    texts: list
+    token_ids: np.ndarray
+    padding_mask: np.ndarray
+    read: Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs(Subject):
+    """Texts, each with one text that it becomes, or several of which any is right.
+
+    Args:
+        read: a function from a split's name to a list of texts and a list of lists of texts.
+        units: what the tokens of source and target are: "pieces" of words, "words" or "characters".
+        judged: a function from texts and such lists to a dict of scores whose first is `score`.
+        beams: how many beams the answers to be judged are searched with.
+        smoothing: share of a token's label spread over all in training, in [0, 1).
+    """
+
+    read: Callable = None
+    units: tuple = ("pieces", "pieces")
+    judged: Callable = None
+    beams: int = 1
+    smoothing: float = 0.1
+
+    #: Word pieces of each side at most, learned from the training texts; tokens of a text at most, start and end
+    #: included; the share in [0, 1) of tokens that the decoder is told of as unknown.
+    OPTIONS = {
+        "vocabulary_size": 8000,
+        "encoder_sequence_length": 48,
+        "decoder_sequence_length": 48,
+        "word_dropout": 0.0,
+    }
+
+    def load(self, split):
+        return self.read(split)
+
+    def prepare(self, recipe, work):
+        settings = self.settings(recipe)
+        sources, targets = self.load("train")
+        sides = (("source", sources), ("target", [text for texts in targets for text in texts]))
+        source, target = (
+            self._tokenizer(unit, texts, work / f"{self.name}.{side}", settings["vocabulary_size"])
+            for unit, (side, texts) in zip(self.units, sides)
+        )
+        lengths = {name: settings[name] for name in ("encoder_sequence_length", "decoder_sequence_length")}
+        return MixerSeq2SeqLMPreprocessor(target, source, **lengths)
+
+    def _tokenizer(self, unit, texts, file, size):
+        if unit != "pieces":
+            return SymbolTokenizer.of(texts, unit)
+        return MixerTokenizer(read_word_pieces(file.with_suffix(f"{file.suffix}.{size}.txt"), size, lambda: texts))
+
+    def build(self, recipe, preprocessor):
+        sizes = (each.vocabulary_size() for each in (preprocessor.source_tokenizer, preprocessor.tokenizer))
+        return MixerSeq2SeqLM(MixerSeq2SeqBackbone(*sizes, **recipe.backbone), preprocessor)
+
+    def kind(self, recipe):
+        parts = [spec for part in self.mixer(recipe).values() for spec in as_list(part) if spec is not None]
+        return "explicit" if any(mixers.kind_of(spec) == "explicit" for spec in parts) else "implicit"
+
+    def mixer(self, recipe):
+        return {name: recipe.backbone[name] for name in ("encoder_mixer", "decoder_mixer", "reader")}
+
+    def loss(self):
+        return SmoothedCrossentropy(self.smoothing)
+
+    def encode(self, preprocessor, inputs):
+        return {
+            name: array.astype("int32") for name, array in as_arrays(preprocessor.generate_preprocess(inputs)).items()
+        }
+
+    def align(self, preprocessor, inputs, answers):
+        length = preprocessor.decoder_sequence_length + 1
+        ids, mask = preprocessor.pack_targets([texts[0] for texts in answers], length)
+        return References(list(answers), ids, mask.astype("int32"), functools.partial(_read, preprocessor))
+
+    def targets(self, recipe, answers):
+        return answers.token_ids, answers.padding_mask
+
+    def batches(self, recipe, preprocessor, inputs, targets, seed):
+        unknown, share = preprocessor.tokenizer.token_to_id("[UNK]"), self.settings(recipe)["word_dropout"]
+        return PairBatches(inputs, *targets, recipe.batch_size, seed, unknown, share)
+
+    def outputs(self, model, inputs):
+        """Token ids `(N, T)`, 0 behind their ends."""
+        backbone = next(layer for layer in model.layers if isinstance(layer, MixerSeq2SeqBackbone))
+        return _write(_writer(backbone, self.beams), inputs)
+
+    def judge(self, task, split="test"):
+        sources, answers = self.load(split)
+        references = self.align(task.preprocessor, sources, answers)
+        return self.scores(self.outputs(task, self.encode(task.preprocessor, sources)), references)
+
+    def score(self, outputs, answers):
+        return self.scores(outputs, answers)["score"]
+
+    def scores(self, outputs, answers):
+        return self.judged(answers.read(outputs), answers.texts)
+
+
+def _read(preprocessor, token_ids):
+    found = {"decoder_token_ids": token_ids, "decoder_padding_mask": token_ids != 0}
+    return preprocessor.generate_postprocess(found)
+
+
+@functools.lru_cache(maxsize=1)
+def _writer(backbone, beams):
+    """The backbone's task: kept, since to compile how it writes takes longer than the writing."""
+    task = MixerSeq2SeqLM(backbone)
+    task.compile(sampler="greedy" if beams == 1 else keras_hub.samplers.BeamSampler(num_beams=beams))
+    return task
+
+
+def _write(task, inputs, batch_size=128):
+    count, parts = len(inputs["encoder_token_ids"]), []
+    for start in range(0, count, batch_size):
+        # All batches of one size, so that one program serves: the last is filled up with its first row.
+        rows = np.arange(start, start + batch_size)
+        rows = np.where(rows < count, rows, start)
+        found = as_arrays(task.generate({name: x[rows] for name, x in inputs.items()}, stop_token_ids=[END]))
+        parts.append(found["decoder_token_ids"] * found["decoder_padding_mask"])
+    return np.concatenate(parts)[:count]
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of token ids with logits, a share of each label spread over all tokens.
+
+    `-(1 - s) log p_y - s mean_v log p_v`, the mean over positions by their sample weights.
+
+    Args:
+        smoothing: s, in [0, 1).
+
+    Example:
+    >>> loss = SmoothedCrossentropy(0.1)([[1]], [[[0.0, 0.0]]])
+    >>> round(float(loss), 4)
+    0.6931
+    """
+
+    def __init__(self, smoothing=0.0, reduction="mean_with_sample_weight", **kwargs):
+        super().__init__(reduction=reduction, **kwargs)
+        self.smoothing = smoothing
+
+    def call(self, y_true, y_pred):
+        exact = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        everywhere = ops.logsumexp(y_pred, axis=-1) - ops.mean(y_pred, axis=-1)
+        return (1 - self.smoothing) * exact + self.smoothing * everywhere
+
+    def get_config(self):
+        return {**super().get_config(), "smoothing": self.smoothing}
+
+
+def pronunciations(found, references):
+    """Errors in words, where no pronunciation was hit, and in phonemes, against the one that was hit or the first."""
+    hits = [text in known for text, known in zip(found, references, strict=True)]
+    nearest = [text if hit else known[0] for text, known, hit in zip(found, references, hits)]
+    distance = keras_hub.metrics.EditDistance()
+    distance.update_state([text.split() for text in nearest], [text.split() for text in found])
+    return {"score": 1.0 - float(np.mean(hits)), "phoneme error": float(distance.result())}
+
+
+def translations(found, references):
+    """BLEU of texts without capitals, in the tokens of SacreBLEU's 13a, from 0 to 100."""
+    found = [_rejoin(text) for text in found]
+    if not any(found):
+        return {"score": 0.0}
+    bleu = keras_hub.metrics.Bleu()
+    bleu.update_state(
+        [[text.casefold() for text in texts] for texts in references], [text.casefold() for text in found]
+    )
+    return {"score": 100.0 * float(bleu.result())}
+
+
+def _rejoin(text):
+    """Hyphens within words, which word pieces part, and 13a does not."""
+    return re.sub(r"(?<=\w) - (?=\w)", "-", text)
+
+
+def _read_words(split):
+    """Words with their pronunciations: each pair in training, each word once to be judged by."""
+    words, sounds = cmudict.load(split)
+    if split == "train":
+        return words, [[" ".join(each)] for each in sounds]
+    known = cmudict.by_word(words, sounds)
+    return list(known), [[" ".join(each) for each in several] for several in known.values()]
+
+
+def _read_sentences(split):
+    sources, targets = multi30k.load(split)
+    return sources, [[text] for text in targets]
+
+
+CMUDICT = Pairs(
+    name="cmudict",
+    summary="How English words sound, from letters to phonemes",
+    data=f"CMU dictionary: 108,926 pairs to train, 5,447 words to choose, 11,994 to test; {cmudict.SOURCE}",
+    licence=cmudict.LICENCE,
+    limits="Knows words in American English, in capitals, and their sounds without stress; of several it says one.",
+    measure="share of words with an error (a hit on any pronunciation is right)",
+    published=(
+        "finite-state transducer (Phonetisaurus): 0.244; Transformer of 2 layers of 256: 0.202 (PRONALSYL's division)",
+        "LSTM encoder and decoder: 0.286; with attention 0.20 to 0.21, Rao 2015, Toshniwal 2016 (another division)",
+    ),
+    lower_is_better=True,
+    read=_read_words,
+    units=("characters", "words"),
+    judged=pronunciations,
+)
+
+MULTI30K = Pairs(
+    name="multi30k",
+    summary="English descriptions of photographs in German",
+    data=f"Multi30k: 29,000 pairs to train, 1,014 to choose, 1,000 (Flickr 2016) to test; {multi30k.SOURCE}",
+    licence=multi30k.LICENCE,
+    limits="Knows sentences of one kind, what a photograph shows, and writes them without capitals, with ss for ß.",
+    measure="BLEU without capitals, 13a tokens, 4 beams",
+    published=(
+        "Transformer of 2.6 million parameters, Wu 2021: 41.0",
+        "recurrent networks with attention, WMT 2017: about 38",
+    ),
+    read=_read_sentences,
+    judged=translations,
+    beams=4,
+)
