@@ -36,11 +36,23 @@ def made_up_images(split):
     return numbers.integers(0, 256, (SPLITS[split], 8, 12, 1)).astype("uint8"), np.arange(SPLITS[split]) % 10
 
 
+def made_up_speech(split):
+    numbers = np.random.default_rng(SPLITS[split])
+    waves = [numbers.integers(-99, 99, 800 + 80 * (row % 7)).astype("int16") for row in range(SPLITS[split])]
+    return waves, np.arange(SPLITS[split]) % 10
+
+
+def made_up_play(split):
+    return "to be or not to be, " * (SPLITS[split] // 2)
+
+
 MADE_UP = {
     "ucr_gunpoint": made_up_series,
     "ud_ewt": made_up_tags,
     "etth1": made_up_windows,
     "fashion_mnist": made_up_images,
+    "fsdd": made_up_speech,
+    "tinyshakespeare": made_up_play,
 }
 
 
@@ -98,6 +110,22 @@ def test_tags_are_asked_for_at_words_alone(pieces):
     assert data.train.weight.sum() == 67 * 3 + 33
     right = np.eye(17)[data.test.y]
     assert measures.score("accuracy", data.test, right) == 1.0
+
+
+def test_a_token_is_foretold_from_those_before_it_in_its_window():
+    task = tasks.get("tinyshakespeare")
+    x, y, weight = (lambda split: (split.x, split.y, split.weight))(task.data(0).test)
+    ids, mask = x["token_ids"], x["padding_mask"]
+    assert ids.shape == y.shape == weight.shape == (3, 64)
+    np.testing.assert_array_equal(y[:, :-1], ids[:, 1:])
+    # Each window has one token that nothing foretells: its first.
+    assert weight.sum() == mask.sum() - 3 and not weight[:, -1].any() and not weight[mask == 0].any()
+    assert task.causal
+
+
+def test_spoken_words_are_frames_of_sound():
+    data = tasks.get("fsdd").data(0)
+    assert data.train.x["frames"].shape[::2] == (67, 40) and data.train.y.shape == (67,)
 
 
 def test_forecasts_are_in_standard_units():

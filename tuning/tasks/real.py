@@ -4,8 +4,8 @@ Its train, dev and test are a search's train, valid and test. Models are smaller
 train on a part of the data, so that a search is done in minutes, not in days. The master seed draws that part; where a
 subject has no dev, it draws a fifth of each class of the training part for it. The test part is always all of it.
 
-A new task is a row. Its subject must have aligned answers that are labels, `(N,)` or `(N, T)`, numbers `(N, T, C)`, or
-a tuple that begins with such and with what each counts.
+A new task is a row. Its subject must have aligned answers that are labels, `(N,)` or `(N, T)`, numbers `(N, T, C)`, a
+tuple that begins with such and with what each counts, or None where each token is to be foretold from those before.
 """
 
 import dataclasses
@@ -144,6 +144,32 @@ ROWS = {
         {**_HEARTS, "batch_size": 32, "epoch_size": None, "measure": "auroc"},
         backbone={"patch_size": 16, "standardize": True},
     ),
+    "fsdd": Row(
+        "Spoken digits, six speakers, as frames of sound (FSDD).",
+        "fsdd",
+        {**_HEARTS, "epoch_size": None, "batch_size": 32, "margin": 0.01},
+        backbone={"subsampling": 6, "stem_width": 6},
+        claim="speech",
+        why="a word is told by its sound",
+    ),
+    "tinyshakespeare": Row(
+        "The next character of plays by Shakespeare, from up to 63 before it (Tiny Shakespeare).",
+        "tinyshakespeare",
+        {
+            **_WORDS,
+            "parameters": 50_000,
+            "batch_size": 64,
+            "epoch_size": 6_400,
+            "learning_rates": (1e-3, 3e-3, 1e-2),
+            "dropouts": (0.0, 0.1),
+            "margin": 0.005,
+            "causal": True,
+            "measure": "likelihood",
+        },
+        options={"sequence_length": 64},
+        claim="language modelling",
+        why="each character is foretold from those before",
+    ),
     "physionet2012": Row(
         "Does a patient die in hospital? 48 hours of intensive care, most numbers missing (PhysioNet 2012).",
         "physionet2012_icu",
@@ -266,11 +292,20 @@ class _Opened:
 
     def split(self, name):
         inputs, answers = self.subject.load(name)
+        x = self.subject.encode(self.preprocessor, inputs)
+        if answers is None:
+            return _foretell(x)
         aligned = self.subject.align(self.preprocessor, inputs, answers)
         y, weight = aligned[:2] if isinstance(aligned, tuple) else (aligned, None)
         y = np.asarray(y)
-        y = y.astype("int32" if np.issubdtype(y.dtype, np.integer) else "float32")
-        return Split(self.subject.encode(self.preprocessor, inputs), y, weight)
+        return Split(x, y.astype("int32" if np.issubdtype(y.dtype, np.integer) else "float32"), weight)
+
+
+def _foretell(x):
+    """Each token is to be answered with the next one of its window; behind the last there is none."""
+    y, weight = np.zeros_like(x["token_ids"]), np.zeros(x["token_ids"].shape, "float32")
+    y[:, :-1], weight[:, :-1] = x["token_ids"][:, 1:], x["padding_mask"][:, 1:]
+    return Split(x, y, weight)
 
 
 #: What was opened last, by name and length. Models are built again and again: each build asks for the data's shape.
@@ -315,9 +350,9 @@ def _cut(subject, length):
     def read(split):
         found = subject.read(split)
         x = found[0] if isinstance(found, tuple) else found.x
-        if x.ndim != 3 and length == 1.0:
+        if getattr(x, "ndim", 0) != 3 and length == 1.0:
             return found
-        if x.ndim != 3:
+        if getattr(x, "ndim", 0) != 3:
             raise ValueError(f"The length of {subject.name} cannot be varied: its examples are no texts and no series.")
         kept = max(1, int(length * x.shape[1] / patch)) * patch
         x = x[:, -kept:]
