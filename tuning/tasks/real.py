@@ -5,7 +5,8 @@ train on a part of the data, so that a search is done in minutes, not in days. T
 subject has no dev, it draws a fifth of each class of the training part for it. The test part is always all of it.
 
 A new task is a row. Its subject must have aligned answers that are labels, `(N,)` or `(N, T)`, numbers `(N, T, C)`, a
-tuple that begins with such and with what each counts, or None where each token is to be foretold from those before.
+tuple that begins with such and with what each counts, what has `token_ids` and their `padding_mask`, or none at all,
+where each token is to be foretold from those before.
 """
 
 import dataclasses
@@ -86,6 +87,7 @@ _WORDS = {
     "dropouts": (0.3, 0.1),
     "margin": 0.01,
 }
+_PAIRS = {**_WORDS, "batch_size": 64, "epoch_size": 10_240, "learning_rates": (1e-3, 3e-3, 1e-2), "dropouts": (0.1,)}
 _NEWS = {"vocabulary_size": 4_000, "sequence_length": 128}
 _SPREAD = "a topic is said by many words all over a document"
 _WEEKS = "days and weeks repeat, up to 336 hours back"
@@ -143,6 +145,21 @@ ROWS = {
         "mitbih_120hz",
         {**_HEARTS, "batch_size": 32, "epoch_size": None, "measure": "auroc"},
         backbone={"patch_size": 16, "standardize": True},
+    ),
+    "multi30k": Row(
+        "Descriptions of photographs, English to German: the next word piece, given the true ones before (Multi30k).",
+        "multi30k",
+        {**_PAIRS, "parameters": 300_000},
+        options={"vocabulary_size": 2_000, "encoder_sequence_length": 32, "decoder_sequence_length": 32},
+        claim="translation",
+        why="sentences are translated; asked for is the next piece, not BLEU",
+    ),
+    "cmudict": Row(
+        "English words to their sounds: the next phoneme, given the true ones before (CMU dictionary).",
+        "cmudict",
+        {**_PAIRS, "parameters": 60_000},
+        options={"encoder_sequence_length": 24, "decoder_sequence_length": 24},
+        train=20_480,
     ),
     "fsdd": Row(
         "Spoken digits, six speakers, as frames of sound (FSDD).",
@@ -226,8 +243,28 @@ def data(seed, subject, length=1.0):
 def model(mixer, width, dropout, subject, length=1.0):
     """The subject's model with another mixer, width and dropout."""
     opened, row = _open(subject, length), ROWS[subject]
-    backbone = {**row.backbone, "mixer": mixer, "hidden_dim": width, "dropout": dropout}
+    mixers = _both_sides(mixer) if "encoder_sequence_length" in opened.subject.OPTIONS else {"mixer": mixer}
+    backbone = {**row.backbone, **mixers, "hidden_dim": width, "dropout": dropout}
     return opened.subject.build(_recipe(opened.subject, backbone, length, dropout), opened.preprocessor)
+
+
+def _both_sides(mixer):
+    """What a mixer, or a hybrid, is where one text becomes another: an explicit one reads the source too.
+
+    Implicit ones and controls leave the decoder with a summary of the source, as before there was attention; a hybrid
+    moves information by what is implicit in it and reads by what is explicit.
+    """
+    from keras_attn import mixers
+
+    specs = mixer if isinstance(mixer, (list, tuple)) else [mixer]
+    readers = [spec for spec in specs if mixers.kind_of(spec) == "explicit"]
+    movers = [spec for spec in specs if spec not in readers] or readers
+    # A decoder sees nothing that comes later.
+    ahead = [
+        {name: value for name, value in spec.items() if name != "bidirectional"} if isinstance(spec, dict) else spec
+        for spec in movers
+    ]
+    return {"encoder_mixer": movers, "decoder_mixer": ahead, "reader": readers[0] if readers else None}
 
 
 def task(subject, length=1.0):
@@ -296,6 +333,8 @@ class _Opened:
         if answers is None:
             return _foretell(x)
         aligned = self.subject.align(self.preprocessor, inputs, answers)
+        if hasattr(aligned, "token_ids"):
+            return _continue(x, aligned.token_ids, aligned.padding_mask)
         y, weight = aligned[:2] if isinstance(aligned, tuple) else (aligned, None)
         y = np.asarray(y)
         return Split(x, y.astype("int32" if np.issubdtype(y.dtype, np.integer) else "float32"), weight)
@@ -306,6 +345,13 @@ def _foretell(x):
     y, weight = np.zeros_like(x["token_ids"]), np.zeros(x["token_ids"].shape, "float32")
     y[:, :-1], weight[:, :-1] = x["token_ids"][:, 1:], x["padding_mask"][:, 1:]
     return Split(x, y, weight)
+
+
+def _continue(x, ids, mask):
+    """Each token of what a text becomes is to be answered with the next one: `(N, T + 1)` between start and end."""
+    told = {"decoder_token_ids": ids[:, :-1].astype("int32"), "decoder_padding_mask": mask[:, :-1].astype("int32")}
+    x = {name: array for name, array in x.items() if name.startswith("encoder")}
+    return Split({**x, **told}, ids[:, 1:].astype("int32"), mask[:, 1:].astype("float32"))
 
 
 #: What was opened last, by name and length. Models are built again and again: each build asks for the data's shape.
