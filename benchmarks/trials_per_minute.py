@@ -185,6 +185,7 @@ def run_plain(options, task, data, folder):
         epochs=task.epochs,
         batch_size=task.batch_size,
         callbacks=[Epochs()],
+        shuffle=False,
         verbose=0,
     )
     wall = time.perf_counter() - start
