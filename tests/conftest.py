@@ -25,6 +25,7 @@ MOSTLY_COMPILING = (
     "test_product_key",
     "test_recognizer",
     "test_segment",
+    "test_transcriber",
     "test_universal",
 )
 #: Files of what is drawn and written from arrays: the same on every backend.
