@@ -42,6 +42,7 @@ from zoo.text import (
     MixerTokenizer,
 )
 from zoo.tokens import SymbolTokenizer
+from zoo.transcriber import MixerAudioToText, MixerAudioToTextPreprocessor
 
 __all__ = [
     "Explanation",
@@ -51,6 +52,8 @@ __all__ = [
     "HiddenSpans",
     "LogMel",
     "MixerAudioConverter",
+    "MixerAudioToText",
+    "MixerAudioToTextPreprocessor",
     "MixerCaptioner",
     "MixerCaptionerPreprocessor",
     "MixerForecaster",

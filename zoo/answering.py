@@ -14,6 +14,7 @@ from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.speech import MixerSpeechClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
+from zoo.transcriber import MixerAudioToText
 
 #: Of classes, so many of the likeliest are named.
 SHOWN = 5
@@ -59,7 +60,7 @@ def _read(task, given):
     if str(given).lower().endswith(reading.SOUNDS):
         return _read_sound(task, given)
     numbers = reading.read_numbers(given).astype("float32")
-    heard = isinstance(task, (MixerSpeechClassifier, MixerSpeechRecognizer))
+    heard = isinstance(task, (MixerSpeechClassifier, MixerSpeechRecognizer, MixerAudioToText))
     return numbers[:, None] if numbers.ndim == 1 and not heard else numbers
 
 
@@ -108,6 +109,7 @@ _ANSWERS = {
     MixerSeriesClassifier: _classes,
     MixerSpeechClassifier: _classes,
     MixerSpeechRecognizer: _text,
+    MixerAudioToText: _text,
     MixerCaptioner: _text,
     MixerTagger: _tags,
     MixerForecaster: _steps,

@@ -10,6 +10,7 @@ from keras_attn.lookup import choose, plain, whole_number
 from zoo.generation import generate
 from zoo.heads import PreparedAtOnce
 from zoo.image import MixerImageBackbone, MixerImageConverter
+from zoo.saying import begin, pack, texts_of
 from zoo.tokens import SymbolTokenizer
 
 #: Cells, and how many tensors their states have.
@@ -127,23 +128,12 @@ class MixerCaptionerPreprocessor(keras_hub.models.Preprocessor):
 
     def captions(self, captions):
         """What is said of captions so far, `{"token_ids", "padding_mask"}`, what comes next, and its weight."""
-        ids = np.zeros((len(captions), self.sequence_length + 1), "int32")
-        mask = np.zeros_like(ids)
-        for row, real, words in zip(ids, mask, self.tokenizer(list(captions))):
-            words = [self.tokenizer.start_token_id, *words[: self.sequence_length - 1], self.tokenizer.end_token_id]
-            row[: len(words)] = words
-            real[: len(words)] = 1
-        # A token is real if there is one to come after it: the end is only ever to be said.
-        return {"token_ids": ids[:, :-1] * mask[:, 1:], "padding_mask": mask[:, 1:]}, ids[:, 1:], mask[:, 1:]
+        ids, following, mask = pack(self.tokenizer, captions, self.sequence_length)
+        return {"token_ids": ids, "padding_mask": mask}, following, mask
 
     def texts(self, token_ids):
         """The captions of token ids `(B, T)`, each up to its end: a list of strings."""
-        end, silent = self.tokenizer.end_token_id, self.tokenizer.special_token_ids
-        before = np.cumsum(token_ids == end, axis=1) == 0
-        return [
-            self.tokenizer.detokenize(row[real & ~np.isin(row, silent)].tolist())
-            for row, real in zip(token_ids, before)
-        ]
+        return texts_of(self.tokenizer, token_ids)
 
     def images(self, x):
         """Images as the backbone wants them, `(B, H, W, C)`, float32."""
@@ -159,9 +149,7 @@ class MixerCaptionerPreprocessor(keras_hub.models.Preprocessor):
         return {"images": self.images(x), **self._begin(len(x), (sequence_length or self.sequence_length) + 1)}
 
     def _begin(self, count, length):
-        ids, mask = np.zeros((count, length), "int32"), np.zeros((count, length), "int32")
-        ids[:, 0], mask[:, 0] = self.tokenizer.start_token_id, 1
-        return {"token_ids": ids, "padding_mask": mask}
+        return dict(zip(("token_ids", "padding_mask"), begin(self.tokenizer, count, length)))
 
     def generate_postprocess(self, x):
         """The captions of what was generated: a list of strings."""

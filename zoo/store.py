@@ -20,6 +20,7 @@ from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.speech import MixerSpeechClassifier
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
+from zoo.transcriber import MixerAudioToText
 
 #: The only classes `load` returns.
 TASKS = {
@@ -33,6 +34,7 @@ TASKS = {
         MixerCaptioner,
         MixerSpeechClassifier,
         MixerSpeechRecognizer,
+        MixerAudioToText,
         MixerSeriesClassifier,
         MixerForecaster,
     )
