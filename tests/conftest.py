@@ -26,11 +26,8 @@ MOSTLY_COMPILING = (
     "test_product_key",
     "test_recognizer",
     "test_segment",
-<<<<<<< HEAD
     "test_seq2seq",
-=======
     "test_transcriber",
->>>>>>> speech
     "test_universal",
 )
 #: Files of what is drawn and written from arrays: the same on every backend.
