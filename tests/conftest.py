@@ -18,6 +18,7 @@ MOSTLY_COMPILING = (
     "test_gated_linear",
     "test_keras_own_tests",
     "test_keras_tools",
+    "test_language",
     "test_linear",
     "test_monotonic",
     "test_nearest",
@@ -25,6 +26,7 @@ MOSTLY_COMPILING = (
     "test_product_key",
     "test_recognizer",
     "test_segment",
+    "test_seq2seq",
     "test_transcriber",
     "test_universal",
 )

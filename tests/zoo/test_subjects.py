@@ -14,6 +14,7 @@ from zoo.subjects import SUBJECTS
 from zoo.subjects.captions import EMOJI_CAPTIONS
 from zoo.subjects.forecasts import ETT
 from zoo.subjects.images import FASHION_MNIST
+from zoo.subjects.pairs import CMUDICT, MULTI30K, SmoothedCrossentropy, pronunciations, translations
 from zoo.subjects.series import BEATS, STRIPS, UCR, auroc
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS, speak_otherwise
 from zoo.subjects.tags import UD_EWT
@@ -280,3 +281,83 @@ def test_pictures_are_moved_and_what_is_said_of_them_stays(tmp_path):
     assert preprocessor.texts(following) != captions and sorted(preprocessor.texts(following)) == sorted(captions)
     assert (inputs["token_ids"][:, 0] == 2).all() and weights.sum() == 9 + 5
     assert not any((image == other).all() for image in inputs["images"] for other in encoded["images"])
+
+
+SPELLINGS = {
+    "train": (["CAB", "BAD", "A", "ADA"] * 3, [["K AE B"], ["B AE D"], ["AH"], ["EY D AH"]] * 3),
+    "dev": (["A", "DAB"], [["AH", "EY"], ["D AE B"]]),
+}
+PARTS = {"hidden_dim": 11, "num_layers": 1, "encoder_mixer": "gated_conv", "decoder_mixer": "gru", "reader": "additive"}
+
+
+def spelling(tmp_path, **options):
+    """The subject with made-up words, a recipe and the preprocessor that it learns."""
+    subject = dataclasses.replace(CMUDICT, read=lambda split: SPELLINGS[split])
+    chosen = recipes.Recipe("small", "cmudict", PARTS, options, batch_size=5, epochs=1, seeds=(3,))
+    return subject, chosen, subject.prepare(chosen, tmp_path)
+
+
+def test_batches_of_pairs_keep_each_source_with_its_target_one_token_on(tmp_path):
+    subject, chosen, preprocessor = spelling(tmp_path, encoder_sequence_length=17, decoder_sequence_length=19)
+    sources, answers = subject.load("train")
+    inputs = subject.encode(preprocessor, sources)
+    targets = subject.targets(chosen, subject.align(preprocessor, sources, answers))
+    batches, seen = subject.batches(chosen, preprocessor, inputs, targets, [1, 0]), []
+    for index in range(len(batches)):
+        given, ids, weights = batches[index]
+        assert given["encoder_token_ids"].shape == given["decoder_token_ids"].shape == ids.shape == (5, 16)
+        assert (given["decoder_token_ids"][:, 1:] == ids[:, :-1] * (weights[:, 1:] > 0)).sum() >= 5 * 14
+        read = preprocessor.source_tokenizer.detokenize, preprocessor.tokenizer.detokenize
+        rows = zip(given["encoder_token_ids"], ids * (weights > 0).astype(int))
+        seen += [tuple(tell(row[row > 3].tolist()) for tell, row in zip(read, pair)) for pair in rows]
+    assert len(seen) == 10 and set(seen) <= {(word, *sound) for word, sound in zip(sources, answers)}
+
+
+def test_dropped_tokens_are_hidden_from_the_decoder_and_not_from_the_loss(tmp_path):
+    subject, chosen, preprocessor = spelling(tmp_path, word_dropout=0.99)
+    sources, answers = subject.load("train")
+    targets = subject.targets(chosen, subject.align(preprocessor, sources, answers))
+    given, ids, weights = subject.batches(chosen, preprocessor, subject.encode(preprocessor, sources), targets, [1])[0]
+    told = given["decoder_token_ids"]
+    assert (told[:, 0] == 2).all() and set(np.unique(told[:, 1:])) >= {0, 1} and 1 not in ids[weights > 0]
+
+
+def test_what_a_model_writes_is_judged_and_judged_alike_from_raw_words(tmp_path):
+    subject, chosen, preprocessor = spelling(tmp_path, encoder_sequence_length=7, decoder_sequence_length=7)
+    task = subject.build(chosen, preprocessor)
+    sources, answers = subject.load("dev")
+    outputs = subject.outputs(keras.Model(task.input, task.output), subject.encode(preprocessor, sources))
+    assert outputs.shape == (2, 7) and (outputs[:, 0] == 2).all()
+    assert subject.judge(task, "dev") == subject.scores(outputs, subject.align(preprocessor, sources, answers))
+    assert subject.kind(chosen) == "explicit" and subject.mixer(chosen)["reader"] == "additive"
+    assert subject.align(preprocessor, sources, answers).read(np.array([[2, 4, 3, 0]])) == [
+        preprocessor.tokenizer.id_to_token(4)
+    ]
+
+
+def test_any_pronunciation_is_right_and_phonemes_are_counted_against_the_one_that_was_hit():
+    references = [["AH", "EY"], ["D AE B", "D AA B"], ["K AE B"]]
+    scores = pronunciations(["EY", "D AE P", ""], references)
+    assert scores["score"] == pytest.approx(2 / 3) and scores["phoneme error"] == pytest.approx(4 / 7)
+    assert pronunciations(["AH", "D AA B", "K AE B"], references) == {"score": 0.0, "phoneme error": 0.0}
+
+
+def test_translations_are_compared_without_capitals_and_with_their_hyphens():
+    references = [["Ein Mann im T-Shirt geht auf der Straße."], ["Zwei Hunde spielen im Schnee."]]
+    exact = ["ein mann im t - shirt geht auf der strasse .", "zwei hunde spielen im schnee ."]
+    assert translations(exact, references)["score"] == pytest.approx(100.0)
+    worse = translations(["ein mann im t - shirt geht auf der strasse .", "zwei hunde im schnee ."], references)
+    assert 50 < worse["score"] < 95
+    assert translations(["", ""], references) == {"score": 0.0}
+
+
+def test_a_smoothed_loss_is_what_its_formula_says():
+    logits = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
+    labels = np.array([[1, 4, 0], [2, 2, 3]])
+    shares = np.eye(5)[labels] * 0.9 + 0.1 / 5
+    chances = np.log(np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True))
+    weights = np.array([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    expected = -((shares * chances).sum(axis=-1) * weights).sum() / weights.sum()
+    found = SmoothedCrossentropy(0.1)(labels, logits, sample_weight=weights)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    assert MULTI30K.loss().get_config()["smoothing"] == 0.1
