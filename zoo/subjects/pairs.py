@@ -170,7 +170,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         smoothing: s, in [0, 1).
 
     Example:
-    >>> loss = SmoothedCrossentropy(0.1)([[1]], [[[0.0, 0.0]]])
+    >>> loss = SmoothedCrossentropy(0.1)(np.array([[1]]), np.zeros((1, 1, 2)))
     >>> round(float(loss), 4)
     0.6931
     """
