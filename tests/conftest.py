@@ -18,6 +18,7 @@ MOSTLY_COMPILING = (
     "test_gated_linear",
     "test_keras_own_tests",
     "test_keras_tools",
+    "test_language",
     "test_linear",
     "test_monotonic",
     "test_nearest",

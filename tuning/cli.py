@@ -38,6 +38,9 @@ def list_tasks():
         task = tasks.get(name)
         typer.echo(f"{name:<{wide}} {task.description}")
         typer.echo(f"{'':<{wide}} Published: {task.answer or 'nothing'}. Needs: {task.needs or 'nothing'}.")
+        said = tasks.real.claim(name)
+        if said:
+            typer.echo(f"{'':<{wide}} Commonly said: {said}.")
 
 
 @app.command()

@@ -47,6 +47,14 @@ def _auroc(y, logits, weight):
     return metrics.roc_auc_score(y, logits[:, 1].astype("float64") - logits[:, 0], sample_weight=weight)
 
 
+def _likelihood(y, logits, weight):
+    """The geometric mean of the probability of what is right: 1 over the perplexity."""
+    logits = logits.astype("float64")
+    highest = logits.max(axis=-1)
+    total = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=-1))
+    return np.exp(np.average(logits[np.arange(len(y)), y] - total, weights=weight))
+
+
 def _explained(y, numbers, weight):
     from sklearn import metrics
 
@@ -58,6 +66,7 @@ MEASURES = {
     "balanced_accuracy": Measure("labels", "the share of each class that is right, the mean", _balanced_accuracy),
     "macro_f1": Measure("labels", "F1, the mean over classes", _macro_f1),
     "auroc": Measure("labels", "how often one of the second class is ranked before one of the first", _auroc),
+    "likelihood": Measure("labels", "the probability of what is right, geometric mean (1 / perplexity)", _likelihood),
     "explained": Measure("numbers", "the share of the variance that is explained (R squared)", _explained),
 }
 

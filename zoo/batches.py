@@ -104,20 +104,26 @@ class Recordings(Batches):
         targets: one row a recording.
         batch_size: recordings in a batch; all of them if there are not so many.
         seed: a list of integers, for example `[seed, epoch]`.
+        change: a function of a random generator and a batch of inputs that gives others, to train on more than there
+            is; None to leave them.
     """
 
     STEP = 64
     #: Fewer than of texts, of which there are more.
     POOL = 8
 
-    def __init__(self, inputs, targets, batch_size, seed, **kwargs):
+    def __init__(self, inputs, targets, batch_size, seed, change=None, **kwargs):
         super().__init__(inputs, targets, min(batch_size, len(targets)), seed, unknown_id=None, **kwargs)
+        self.change = change
 
     def __getitem__(self, index):
         rows = self.rows[index]
         longest = int(self.inputs["padding_mask"][rows].sum(axis=1).max())
         width = -(-longest // self.STEP) * self.STEP
-        return {name: x[rows, :width] for name, x in self.inputs.items()}, self.targets[rows]
+        inputs = {name: x[rows, :width] for name, x in self.inputs.items()}
+        if self.change is not None:
+            inputs = self.change(np.random.default_rng([*self.seed, index]), inputs)
+        return inputs, self.targets[rows]
 
 
 class PairBatches(keras.utils.PyDataset):

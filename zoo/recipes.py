@@ -31,45 +31,6 @@ class Recipe:
 
 
 _BIDIRECTIONAL = {"mixer": "gru", "bidirectional": True}
-_SENTENCES = {"hidden_dim": 128, "num_layers": 1, "dropout": 0.3}
-_WORDS = {"hidden_dim": 128, "num_layers": 2, "dropout": 0.3}
-_DOCUMENTS = {"sequence_length": 128, "vocabulary_size": 10000}
-_BEATS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 4, "dropout": 0.2}
-_STRIPS = {"hidden_dim": 48, "num_layers": 3, "patch_size": 8, "dropout": 0.2, "standardize": True}
-_STAYS = {"hidden_dim": 48, "num_layers": 1, "dropout": 0.5, "marks_missing": True}
-_SERIES = {"hidden_dim": 48, "num_layers": 3, "dropout": 0.1}
-_ARCHIVE = {"epochs": 200, "batch_size": 16, "learning_rate": 2e-3}
-_PLAYS = {"hidden_dim": 256, "num_layers": 5, "dropout": 0.2}
-_ARTICLES = {"hidden_dim": 240, "num_layers": 3, "dropout": 0.3}
-_WINDOWS = {"sequence_length": 96, "head_dropout": 0.4}
-#: For texts that take long: one seed, and more passes.
-_LONG = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "seeds": (1,)}
-_HOURS = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
-_DIGITS = {
-    "hidden_dim": 64,
-    "num_layers": 2,
-    "subsampling": 2,
-    "stem_width": 5,
-    "dropout": 0.1,
-    "hidden_frames": 8,
-    "hidden_bands": 6,
-}
-_UTTERANCES = {
-    "hidden_dim": 128,
-    "num_layers": 3,
-    "subsampling": 4,
-    "stem_width": 9,
-    "dropout": 0.2,
-    "hidden_frames": 20,
-    "hidden_bands": 2,
-}
-_EMOJI = {"stem": "convolution", "patch_size": 8, "hidden_dim": 96, "num_layers": 3, "dropout": 0.1}
-
-
-_LETTERS = {"hidden_dim": 128, "num_layers": 2, "dropout": 0.2, "encoder_mixer": _BIDIRECTIONAL}
-_LENGTHS = {"encoder_sequence_length": 32, "decoder_sequence_length": 32}
-_SENTENCE_PAIRS = {"hidden_dim": 128, "num_layers": 3, "dropout": 0.3}
-_TRANSLATION = {"epochs": 30, "batch_size": 128, "learning_rate": 3e-3}
 
 
 def _pair(subject, backbone, implicit, explicit, options=None, **training):
@@ -82,50 +43,88 @@ def _pair(subject, backbone, implicit, explicit, options=None, **training):
 def _readers(subject, backbone, options=None, **training):
     """A decoder that is told a summary, and one that looks: recurrent, but for the reader."""
     for name, reader in (("gru", None), ("additive", "additive")):
-        parts = {**backbone, "decoder_mixer": "gru", "reader": reader}
+        parts = {**backbone, "encoder_mixer": _BIDIRECTIONAL, "decoder_mixer": "gru", "reader": reader}
         yield Recipe(f"mixer_{name}_{subject}", subject, parts, options or {}, **training)
+
+
+def _captioners(subject, backbone, attention, **training):
+    """A cell that is told about an image, and one that looks at its regions."""
+    for mixer, options in (("gated_conv", {}), ("multi_head", {"attention": attention})):
+        yield Recipe(f"mixer_{mixer}_{subject}", subject, {**backbone, "mixer": mixer}, options, **training)
+
+
+def _texts():
+    small = {"hidden_dim": 128, "num_layers": 1, "dropout": 0.3}
+    yield Recipe("mixer_gru_sst2", "sst2", {**small, "mixer": _BIDIRECTIONAL, "positions": None})
+    yield Recipe("mixer_multi_head_sst2", "sst2", {**small, "mixer": "multi_head"})
+    pieces = {"sequence_length": 128, "vocabulary_size": 10000}
+    yield from _pair("reuters_r8", small, "gated_conv", "additive", pieces, epochs=8)
+    yield from _pair("reuters_r52", small, "gated_conv", "additive", pieces, epochs=10)
+    tagger = {"hidden_dim": 128, "num_layers": 2, "dropout": 0.3}
+    yield from _pair("ud_ewt", tagger, _BIDIRECTIONAL, "multi_head", epochs=8, learning_rate=2e-3)
+
+
+def _streams():
+    long = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "seeds": (1,)}
+    letters = {"hidden_dim": 256, "num_layers": 5, "dropout": 0.2}
+    yield from _pair("tinyshakespeare", letters, "selective_state_space", "multi_head", **long)
+    words, options = {"hidden_dim": 240, "num_layers": 3, "dropout": 0.3}, {"sequence_length": 96, "head_dropout": 0.4}
+    yield from _pair("wikitext2", words, "gru", "multi_head", options, **long)
+
+
+def _pairs():
+    letters, lengths = (
+        {"hidden_dim": 128, "num_layers": 2, "dropout": 0.2},
+        {"encoder_sequence_length": 32, "decoder_sequence_length": 32},
+    )
+    yield from _readers("cmudict", letters, lengths, epochs=20, batch_size=256, learning_rate=2e-3)
+    sentences = {"hidden_dim": 128, "num_layers": 3, "dropout": 0.3}
+    yield from _readers("multi30k", sentences, epochs=30, batch_size=128, learning_rate=3e-3)
+
+
+def _images():
+    # Patches: a convolution at every pixel would cost most of the time.
+    stem = {"patch_size": 8, "hidden_dim": 128, "num_layers": 3, "dropout": 0.1}
+    attention = {"mixer": "additive", "units": 96}
+    yield from _captioners("emoji_captions", stem, attention, batch_size=64, epochs=60, learning_rate=2e-3)
+
+
+def _speech():
+    digits = {"hidden_dim": 64, "num_layers": 2, "subsampling": 2, "stem_width": 5, "dropout": 0.1}
+    hidden = {"hidden_frames": 8, "hidden_bands": 6}
+    yield from _pair(
+        "fsdd", {**digits, **hidden}, "gated_conv", "multi_head", epochs=30, batch_size=32, learning_rate=3e-3
+    )
+    utterances = {"hidden_dim": 128, "num_layers": 3, "subsampling": 4, "stem_width": 9, "dropout": 0.2}
+    hidden = {"hidden_frames": 20, "hidden_bands": 2}
+    yield from _pair(
+        "an4", {**utterances, **hidden}, _BIDIRECTIONAL, "multi_head", epochs=60, batch_size=16, learning_rate=2e-3
+    )
+
+
+def _series():
+    beats = {"hidden_dim": 48, "num_layers": 3, "patch_size": 4, "dropout": 0.2}
+    yield from _pair("mitbih_beats", beats, "gated_conv", "multi_head", {"balance": 0.3}, epochs=6, batch_size=128)
+    strips = {"hidden_dim": 48, "num_layers": 3, "patch_size": 8, "dropout": 0.2, "standardize": True}
+    yield from _pair("mitbih_strips", strips, _BIDIRECTIONAL, "multi_head", epochs=20, batch_size=32)
+    stays = {"hidden_dim": 48, "num_layers": 1, "dropout": 0.5, "marks_missing": True}
+    yield from _pair("physionet2012", stays, _BIDIRECTIONAL, "additive", {"head_dropout": 0.5}, epochs=12)
+    few, training = (
+        {"hidden_dim": 48, "num_layers": 3, "dropout": 0.1},
+        {"epochs": 200, "batch_size": 16, "learning_rate": 2e-3},
+    )
+    for name in ("italypowerdemand", "gunpoint", "ecg200"):
+        yield from _pair(f"ucr_{name}", few, "gated_conv", "multi_head", **training)
+
+
+def _forecasts():
+    days = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
+    yield from _pair("etth1", days, "gated_conv", "multi_head", epochs=6, batch_size=32)
+    yield from _pair("etth2", days, "gated_conv", "multi_head", epochs=6, batch_size=32)
 
 
 RECIPES = {
     recipe.name: recipe
-    for recipe in (
-        Recipe("mixer_gru_sst2", "sst2", {**_SENTENCES, "mixer": _BIDIRECTIONAL, "positions": None}),
-        Recipe("mixer_multi_head_sst2", "sst2", {**_SENTENCES, "mixer": "multi_head"}),
-        *_pair("ud_ewt", _WORDS, _BIDIRECTIONAL, "multi_head", epochs=8, learning_rate=2e-3),
-        *_pair("reuters_r8", _SENTENCES, "gated_conv", "additive", _DOCUMENTS, epochs=8),
-        *_pair("reuters_r52", _SENTENCES, "gated_conv", "additive", _DOCUMENTS, epochs=10),
-        *_pair("mitbih_beats", _BEATS, "gated_conv", "multi_head", {"balance": 0.3}, epochs=6, batch_size=128),
-        *_pair("mitbih_strips", _STRIPS, _BIDIRECTIONAL, "multi_head", epochs=20, batch_size=32),
-        *_pair("physionet2012", _STAYS, _BIDIRECTIONAL, "additive", {"head_dropout": 0.5}, epochs=12),
-        *(
-            each
-            for name in ("italypowerdemand", "gunpoint", "ecg200")
-            for each in _pair(f"ucr_{name}", _SERIES, "gated_conv", "multi_head", **_ARCHIVE)
-        ),
-        *_pair("etth1", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
-        *_pair("etth2", _HOURS, "gated_conv", "multi_head", epochs=6, batch_size=32),
-        *_pair("tinyshakespeare", _PLAYS, "selective_state_space", "multi_head", **_LONG),
-        *_pair("wikitext2", _ARTICLES, "gru", "multi_head", _WINDOWS, **_LONG),
-        *_pair("fsdd", _DIGITS, "gated_conv", "multi_head", epochs=15, batch_size=32, learning_rate=3e-3),
-        *_pair("an4", _UTTERANCES, _BIDIRECTIONAL, "multi_head", epochs=60, batch_size=16, learning_rate=2e-3),
-        Recipe(
-            "mixer_gated_conv_emoji_captions",
-            "emoji_captions",
-            {**_EMOJI, "mixer": "gated_conv"},
-            batch_size=64,
-            epochs=60,
-            learning_rate=2e-3,
-        ),
-        Recipe(
-            "mixer_multi_head_emoji_captions",
-            "emoji_captions",
-            {**_EMOJI, "mixer": "multi_head"},
-            {"attention": {"mixer": "additive", "units": 96}},
-            batch_size=64,
-            epochs=60,
-            learning_rate=2e-3,
-        ),
-        *_readers("cmudict", _LETTERS, _LENGTHS, epochs=20, batch_size=256, learning_rate=2e-3),
-        *_readers("multi30k", {**_SENTENCE_PAIRS, "encoder_mixer": _BIDIRECTIONAL}, **_TRANSLATION),
-    )
+    for family in (_texts, _streams, _pairs, _images, _speech, _series, _forecasts)
+    for recipe in family()
 }

@@ -40,6 +40,7 @@ def test_tasks_are_listed_with_what_is_published():
     assert found.exit_code == 0
     assert all(name in found.output for name in tasks.names())
     assert "Published: explicit" in found.output
+    assert "Commonly said: implicit, for information spread out: a topic is said by" in found.output
 
 
 def test_the_zoo_is_listed():

@@ -29,6 +29,18 @@ def test_labels_are_scored_as_by_hand(name, by_hand):
     assert measures.score(name, Split(None, LABELS), LOGITS) == pytest.approx(by_hand)
 
 
+def test_the_likelihood_is_one_over_the_perplexity():
+    # A quarter, and three quarters.
+    split = Split(None, np.array([0, 1]))
+    logits = np.log([[1.0, 3.0], [5.0, 15.0]])
+    assert measures.score("likelihood", split, logits) == pytest.approx((1 / 4 * 3 / 4) ** 0.5)
+    assert measures.score("likelihood", split, logits + 1e4) == pytest.approx((1 / 4 * 3 / 4) ** 0.5)
+    weighed = Split(None, np.array([[0, 1, 0]]), np.array([[1.0, 3.0, 0.0]]))
+    assert measures.score("likelihood", weighed, logits[None, [0, 1, 1]]) == pytest.approx(
+        (1 / 4 * (3 / 4) ** 3) ** 0.25
+    )
+
+
 def test_numbers_are_scored_by_the_variance_they_explain():
     split = Split(None, np.array([[1.0], [2.0], [3.0]]))
     assert measures.score("explained", split, np.array([[1.0], [2.0], [2.0]])) == pytest.approx(1 - 1 / 2)

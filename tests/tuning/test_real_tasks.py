@@ -36,11 +36,28 @@ def made_up_images(split):
     return numbers.integers(0, 256, (SPLITS[split], 8, 12, 1)).astype("uint8"), np.arange(SPLITS[split]) % 10
 
 
+def made_up_speech(split):
+    numbers = np.random.default_rng(SPLITS[split])
+    waves = [numbers.integers(-99, 99, 800 + 80 * (row % 7)).astype("int16") for row in range(SPLITS[split])]
+    return waves, np.arange(SPLITS[split]) % 10
+
+
+def made_up_play(split):
+    return "to be or not to be, " * (SPLITS[split] // 2)
+
+
+def made_up_words(split):
+    return ["AB", "CAB", "BACA"] * 4, [["EY B"], ["K AE B", "K EY B"], ["B EY K AH"]] * 4
+
+
 MADE_UP = {
     "ucr_gunpoint": made_up_series,
     "ud_ewt": made_up_tags,
     "etth1": made_up_windows,
     "fashion_mnist": made_up_images,
+    "cmudict": made_up_words,
+    "fsdd": made_up_speech,
+    "tinyshakespeare": made_up_play,
 }
 
 
@@ -55,8 +72,8 @@ def made_up(monkeypatch, tmp_path):
 @pytest.fixture
 def pieces(tmp_path):
     """Word pieces as if learnt before: to learn them takes seconds."""
-    folder = tmp_path / "keras_attn"
-    folder.mkdir()
+    folder = tmp_path / "keras_attn" / "vocabularies"
+    folder.mkdir(parents=True)
     (folder / "ud_ewt.4000.vocabulary.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS]))
 
 
@@ -100,6 +117,44 @@ def test_tags_are_asked_for_at_words_alone(pieces):
     assert measures.score("accuracy", data.test, right) == 1.0
 
 
+def test_a_token_is_foretold_from_those_before_it_in_its_window():
+    task = tasks.get("tinyshakespeare")
+    x, y, weight = (lambda split: (split.x, split.y, split.weight))(task.data(0).test)
+    ids, mask = x["token_ids"], x["padding_mask"]
+    assert ids.shape == y.shape == weight.shape == (3, 64)
+    np.testing.assert_array_equal(y[:, :-1], ids[:, 1:])
+    # Each window has one token that nothing foretells: its first.
+    assert weight.sum() == mask.sum() - 3 and not weight[:, -1].any() and not weight[mask == 0].any()
+    assert task.causal
+
+
+def test_a_decoder_is_told_the_truth_and_asked_for_what_follows():
+    x, y, weight = (lambda split: (split.x, split.y, split.weight))(tasks.get("cmudict").data(0).train)
+    assert set(x) == {f"{part}_{what}" for part in ("encoder", "decoder") for what in ("token_ids", "padding_mask")}
+    np.testing.assert_array_equal(x["decoder_token_ids"][:, 1:], y[:, :-1])
+    # Two, three and four sounds, and an end behind each; of several pronunciations the first.
+    assert weight.sum() == 4 * (3 + 4 + 5)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "encoder", "decoder", "reader"),
+    [
+        ("multi_head", ["multi_head"], ["multi_head"], "multi_head"),
+        ({"mixer": "gru", "bidirectional": True}, [{"mixer": "gru", "bidirectional": True}], [{"mixer": "gru"}], None),
+        (("gru", "multi_head"), ["gru"], ["gru"], "multi_head"),
+        ("identity", ["identity"], ["identity"], None),
+    ],
+)
+def test_what_is_explicit_reads_the_source_and_what_is_not_has_a_summary(mixer, encoder, decoder, reader):
+    backbone = tasks.get("cmudict").model(mixer, 8, 0.0).backbone
+    assert (backbone.encoder_mixer, backbone.decoder_mixer, backbone.reader) == (encoder, decoder, reader)
+
+
+def test_spoken_words_are_frames_of_sound():
+    data = tasks.get("fsdd").data(0)
+    assert data.train.x["frames"].shape[::2] == (67, 40) and data.train.y.shape == (67,)
+
+
 def test_forecasts_are_in_standard_units():
     data = tasks.get("etth1").data(0)
     assert data.test.y.shape == (17, 5, 3) and data.test.y.dtype == np.float32
@@ -114,19 +169,26 @@ def test_a_model_with_any_mixer_answers_as_its_split_asks(name, pieces):
         model = task.model(mixer, 8, 0.1)
         outputs = keras.ops.convert_to_numpy(model(few.x))
         assert measures.score(task.measure, few, outputs) <= 1.0
-        assert model.backbone.mixer == mixer and model.backbone.hidden_dim == 8
+        assert model.backbone.hidden_dim == 8
 
 
 def test_of_a_shorter_series_the_end_is_read_in_whole_patches_and_of_a_text_the_start(pieces):
     whole, half = tasks.get("ucr_gunpoint").data(0), real.task("ucr_gunpoint", length=0.5).data(0)
-    assert half.test.x.shape[1] == 75 and half.test.x.shape[1] % 3 == 0
+    # Of 25 patches of 6 steps 12.
+    assert half.test.x.shape[1] == 72
     # Alike but for the mean and deviation of what is left.
-    assert np.corrcoef(whole.test.x[:, -75:].ravel(), half.test.x.ravel())[0, 1] == pytest.approx(1.0)
+    assert np.corrcoef(whole.test.x[:, -72:].ravel(), half.test.x.ravel())[0, 1] == pytest.approx(1.0)
     assert real.task("etth1", length=0.5).data(0).test.x.shape == (17, 24, 3)
     short = real.task("ud_ewt", length=0.25).data(0)
     assert short.train.x["token_ids"].shape == (67, 12)
     model = real.task("ucr_gunpoint", length=0.5).model("gru", 8, 0.0)
     assert tuple(model(half.test.x).shape) == (17, 2)
+
+
+def test_steps_that_fill_no_patch_are_left_away_at_the_start(monkeypatch):
+    cut = {**real.ROWS["ucr_gunpoint"].backbone, "patch_size": 7}
+    monkeypatch.setitem(real.ROWS, "ucr_gunpoint", dataclasses.replace(real.ROWS["ucr_gunpoint"], backbone=cut))
+    assert tasks.get("ucr_gunpoint").data(0).test.x.shape == (17, 147, 1)
 
 
 def test_an_image_has_no_length():
@@ -142,6 +204,8 @@ def test_an_unknown_subject_shows_near_ones():
 @pytest.mark.parametrize("name", sorted(set(real.ROWS) - set(MADE_UP)))
 def test_missing_data_is_said_before_anything_starts(name, monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_ATTN_DATA", raising=False)
+    monkeypatch.setenv("KERAS_ATTN_CACHE", str(tmp_path))
+    monkeypatch.setenv("KERAS_ATTN_OFFLINE", "1")
     with pytest.raises(
         FileNotFoundError, match=r"Set \$KERAS_ATTN_DATA to the directory that holds " + real.ROWS[name].folder
     ):

@@ -16,7 +16,7 @@ from zoo.subjects.forecasts import ETT
 from zoo.subjects.images import FASHION_MNIST
 from zoo.subjects.pairs import CMUDICT, MULTI30K, SmoothedCrossentropy, pronunciations, translations
 from zoo.subjects.series import BEATS, STRIPS, UCR, auroc
-from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS
+from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS, speak_otherwise
 from zoo.subjects.tags import UD_EWT
 from zoo.subjects.texts import SST2
 
@@ -200,7 +200,7 @@ class _Nothing:
 
 def test_recordings_of_like_length_stand_together_and_are_cut_to_the_longest():
     lengths = np.arange(3, 153, 3)
-    mask = (np.arange(160) < lengths[:, None]).astype("int32")
+    mask = (np.arange(192) < lengths[:, None]).astype("int32")
     batches = Recordings({"frames": mask[:, :, None] * 1.0, "padding_mask": mask}, lengths, 5, [1, 0])
     seen = [batches[index] for index in range(len(batches))]
     assert sorted(length for _, targets in seen for length in targets) == lengths.tolist()
@@ -208,6 +208,23 @@ def test_recordings_of_like_length_stand_together_and_are_cut_to_the_longest():
         assert inputs["padding_mask"].sum(axis=1).tolist() == targets.tolist()
         assert inputs["frames"].shape == (5, -(-max(targets) // 64) * 64, 1)
     assert seen[0][1].max() == 150 and seen[1][1].min() == 3
+
+
+def test_recordings_are_made_faster_and_higher_by_their_own_shares():
+    class Shares:
+        """Speeds of 1/2 and 3/2 of what was recorded, then pitches."""
+
+        def uniform(self, low, high, size):
+            return np.array([[-0.5], [0.5]]) if high == 0.7 else np.zeros(size)
+
+    frames = np.arange(8.0)[None, :, None] * [[[1.0, 10.0]], [[2.0, 0.0]]]
+    mask = np.array([[1] * 5 + [0] * 3, [1] * 7 + [0]])
+    found = speak_otherwise(Shares(), {"frames": frames, "padding_mask": mask}, speed=0.7, pitch=0.0)
+    assert found["padding_mask"].sum(axis=1).tolist() == [8, 5]
+    np.testing.assert_allclose(found["frames"][0, :, 1], [0, 5, 10, 15, 20, 25, 30, 35])
+    np.testing.assert_allclose(found["frames"][1, :, 0], [0, 3, 6, 9, 12, 0, 0, 0])
+    found = speak_otherwise(np.random.default_rng(0), {"frames": frames, "padding_mask": mask})
+    assert (found["frames"][found["padding_mask"] == 0] == 0).all() and found["frames"].max() <= 70
 
 
 def made_up_utterances(split):

@@ -4,8 +4,9 @@ Its train, dev and test are a search's train, valid and test. Models are smaller
 train on a part of the data, so that a search is done in minutes, not in days. The master seed draws that part; where a
 subject has no dev, it draws a fifth of each class of the training part for it. The test part is always all of it.
 
-A new task is a row. Its subject must have aligned answers that are labels, `(N,)` or `(N, T)`, numbers `(N, T, C)`, or
-a tuple that begins with such and with what each counts.
+A new task is a row. Its subject must have aligned answers that are labels, `(N,)` or `(N, T)`, numbers `(N, T, C)`, a
+tuple that begins with such and with what each counts, what has `token_ids` and their `padding_mask`, or none at all,
+where each token is to be foretold from those before.
 """
 
 import dataclasses
@@ -69,7 +70,15 @@ _SERIES = {
     "margin": 0.02,
 }
 _HEARTS = {**_SERIES, "parameters": 20_000, "epochs": 6, "batch_size": 64, "epoch_size": 5_120}
-_HOURS = {**_HEARTS, "epochs": 5, "batch_size": 32, "epoch_size": 2_048, "measure": "explained", "margin": 0.01}
+_HOURS = {
+    **_HEARTS,
+    "parameters": 60_000,
+    "epochs": 5,
+    "batch_size": 32,
+    "epoch_size": 2_048,
+    "measure": "explained",
+    "margin": 0.01,
+}
 _WORDS = {
     "parameters": 150_000,
     "epochs": 5,
@@ -78,6 +87,7 @@ _WORDS = {
     "dropouts": (0.3, 0.1),
     "margin": 0.01,
 }
+_PAIRS = {**_WORDS, "batch_size": 64, "epoch_size": 10_240, "learning_rates": (1e-3, 3e-3, 1e-2), "dropouts": (0.1,)}
 _NEWS = {"vocabulary_size": 4_000, "sequence_length": 128}
 _SPREAD = "a topic is said by many words all over a document"
 _WEEKS = "days and weeks repeat, up to 336 hours back"
@@ -96,11 +106,11 @@ def _archive(steps, classes, of, patch):
 #: By the subject's name.
 ROWS = {
     "ucr_italypowerdemand": _archive(24, 2, "a day's demand for power, in winter or summer", 1),
-    "ucr_gunpoint": _archive(150, 2, "a hand that draws a gun, or points", 3),
-    "ucr_ecg200": _archive(96, 2, "heartbeats", 2),
-    "ucr_arrowhead": _archive(251, 3, "outlines of arrowheads", 1),
-    "ucr_osuleaf": _archive(427, 6, "outlines of leaves", 7),
-    "ucr_acsf1": _archive(1460, 10, "power that appliances take", 10),
+    "ucr_gunpoint": _archive(150, 2, "a hand that draws a gun, or points", 6),
+    "ucr_ecg200": _archive(96, 2, "heartbeats", 4),
+    "ucr_arrowhead": _archive(251, 3, "outlines of arrowheads", 10),
+    "ucr_osuleaf": _archive(427, 6, "outlines of leaves", 14),
+    "ucr_acsf1": _archive(1460, 10, "power that appliances take", 20),
     "reuters_r8": Row(
         "News of business and trade, one of 8 topics (Reuters-21578, the first 126 word pieces).",
         "reuters21578",
@@ -134,7 +144,48 @@ ROWS = {
         "Ten seconds of a heart's signal: is there a ventricular beat? Across patients (MIT-BIH).",
         "mitbih_120hz",
         {**_HEARTS, "batch_size": 32, "epoch_size": None, "measure": "auroc"},
-        backbone={"patch_size": 8, "standardize": True},
+        backbone={"patch_size": 16, "standardize": True},
+    ),
+    "multi30k": Row(
+        "Descriptions of photographs, English to German: the next word piece, given the true ones before (Multi30k).",
+        "multi30k",
+        {**_PAIRS, "parameters": 300_000},
+        options={"vocabulary_size": 2_000, "encoder_sequence_length": 32, "decoder_sequence_length": 32},
+        claim="translation",
+        why="sentences are translated; asked for is the next piece, not BLEU",
+    ),
+    "cmudict": Row(
+        "English words to their sounds: the next phoneme, given the true ones before (CMU dictionary).",
+        "cmudict",
+        {**_PAIRS, "parameters": 60_000},
+        options={"encoder_sequence_length": 24, "decoder_sequence_length": 24},
+        train=20_480,
+    ),
+    "fsdd": Row(
+        "Spoken digits, six speakers, as frames of sound (FSDD).",
+        "fsdd",
+        {**_HEARTS, "epoch_size": None, "batch_size": 32, "margin": 0.01},
+        backbone={"subsampling": 6, "stem_width": 6},
+        claim="speech",
+        why="a word is told by its sound",
+    ),
+    "tinyshakespeare": Row(
+        "The next character of plays by Shakespeare, from up to 63 before it (Tiny Shakespeare).",
+        "tinyshakespeare",
+        {
+            **_WORDS,
+            "parameters": 50_000,
+            "batch_size": 64,
+            "epoch_size": 6_400,
+            "learning_rates": (1e-3, 3e-3, 1e-2),
+            "dropouts": (0.0, 0.1),
+            "margin": 0.005,
+            "causal": True,
+            "measure": "likelihood",
+        },
+        options={"sequence_length": 64},
+        claim="language modelling",
+        why="each character is foretold from those before",
     ),
     "physionet2012": Row(
         "Does a patient die in hospital? 48 hours of intensive care, most numbers missing (PhysioNet 2012).",
@@ -192,8 +243,28 @@ def data(seed, subject, length=1.0):
 def model(mixer, width, dropout, subject, length=1.0):
     """The subject's model with another mixer, width and dropout."""
     opened, row = _open(subject, length), ROWS[subject]
-    backbone = {**row.backbone, "mixer": mixer, "hidden_dim": width, "dropout": dropout}
+    mixers = _both_sides(mixer) if "encoder_sequence_length" in opened.subject.OPTIONS else {"mixer": mixer}
+    backbone = {**row.backbone, **mixers, "hidden_dim": width, "dropout": dropout}
     return opened.subject.build(_recipe(opened.subject, backbone, length, dropout), opened.preprocessor)
+
+
+def _both_sides(mixer):
+    """What a mixer, or a hybrid, is where one text becomes another: an explicit one reads the source too.
+
+    Implicit ones and controls leave the decoder with a summary of the source, as before there was attention; a hybrid
+    moves information by what is implicit in it and reads by what is explicit.
+    """
+    from keras_attn import mixers
+
+    specs = mixer if isinstance(mixer, (list, tuple)) else [mixer]
+    readers = [spec for spec in specs if mixers.kind_of(spec) == "explicit"]
+    movers = [spec for spec in specs if spec not in readers] or readers
+    # A decoder sees nothing that comes later.
+    ahead = [
+        {name: value for name, value in spec.items() if name != "bidirectional"} if isinstance(spec, dict) else spec
+        for spec in movers
+    ]
+    return {"encoder_mixer": movers, "decoder_mixer": ahead, "reader": readers[0] if readers else None}
 
 
 def task(subject, length=1.0):
@@ -227,6 +298,17 @@ def task(subject, length=1.0):
     )
 
 
+def claim(name):
+    """What is commonly said of a task, in words; empty if nothing is.
+
+    Example:
+    >>> claim("etth1"), claim("ud_ewt")
+    ('explicit, for long dependencies: days and weeks repeat, up to 336 hours back', '')
+    """
+    row = ROWS.get(name)
+    return f"{CLAIMS[row.claim]}, for {row.claim}: {row.why}" if row is not None and row.claim else ""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Opened:
     """A subject whose data is read once, with its preprocessor.
@@ -247,11 +329,29 @@ class _Opened:
 
     def split(self, name):
         inputs, answers = self.subject.load(name)
+        x = self.subject.encode(self.preprocessor, inputs)
+        if answers is None:
+            return _foretell(x)
         aligned = self.subject.align(self.preprocessor, inputs, answers)
+        if hasattr(aligned, "token_ids"):
+            return _continue(x, aligned.token_ids, aligned.padding_mask)
         y, weight = aligned[:2] if isinstance(aligned, tuple) else (aligned, None)
         y = np.asarray(y)
-        y = y.astype("int32" if np.issubdtype(y.dtype, np.integer) else "float32")
-        return Split(self.subject.encode(self.preprocessor, inputs), y, weight)
+        return Split(x, y.astype("int32" if np.issubdtype(y.dtype, np.integer) else "float32"), weight)
+
+
+def _foretell(x):
+    """Each token is to be answered with the next one of its window; behind the last there is none."""
+    y, weight = np.zeros_like(x["token_ids"]), np.zeros(x["token_ids"].shape, "float32")
+    y[:, :-1], weight[:, :-1] = x["token_ids"][:, 1:], x["padding_mask"][:, 1:]
+    return Split(x, y, weight)
+
+
+def _continue(x, ids, mask):
+    """Each token of what a text becomes is to be answered with the next one: `(N, T + 1)` between start and end."""
+    told = {"decoder_token_ids": ids[:, :-1].astype("int32"), "decoder_padding_mask": mask[:, :-1].astype("int32")}
+    x = {name: array for name, array in x.items() if name.startswith("encoder")}
+    return Split({**x, **told}, ids[:, 1:].astype("int32"), mask[:, 1:].astype("float32"))
 
 
 #: What was opened last, by name and length. Models are built again and again: each build asks for the data's shape.
@@ -265,8 +365,8 @@ def _open(name, length):
     if known is not None and known.origin is SUBJECTS[name]:
         return known
     subject = SUBJECTS[name]
-    read = subject.read if length == 1.0 else _shorten(subject, length)
-    remembering = dataclasses.replace(subject, read=functools.lru_cache(maxsize=len(SPLITS))(read))
+    read = functools.lru_cache(maxsize=len(SPLITS))(_cut(subject, length))
+    remembering = dataclasses.replace(subject, read=read)
     recipe = _recipe(remembering, ROWS[name].backbone, length)
     opened = _Opened(subject, remembering, remembering.prepare(recipe, _work()))
     _OPENED.clear()
@@ -287,8 +387,8 @@ def _recipe(subject, backbone, length, dropout=None):
     return Recipe(subject.name, subject.name, backbone, options)
 
 
-def _shorten(subject, length):
-    """A subject's `read`, of whose series the last steps are left; texts are cut by an option."""
+def _cut(subject, length):
+    """A subject's `read`, of whose series the last whole patches are left; texts are cut by an option."""
     if "sequence_length" in subject.OPTIONS:
         return subject.read
     patch = ROWS[subject.name].backbone.get("patch_size", 1)
@@ -296,9 +396,11 @@ def _shorten(subject, length):
     def read(split):
         found = subject.read(split)
         x = found[0] if isinstance(found, tuple) else found.x
-        if x.ndim != 3:
+        if getattr(x, "ndim", 0) != 3 and length == 1.0:
+            return found
+        if getattr(x, "ndim", 0) != 3:
             raise ValueError(f"The length of {subject.name} cannot be varied: its examples are no texts and no series.")
-        kept = max(1, round(length * x.shape[1] / patch)) * patch
+        kept = max(1, int(length * x.shape[1] / patch)) * patch
         x = x[:, -kept:]
         return (x, *found[1:]) if isinstance(found, tuple) else dataclasses.replace(found, x=x)
 
@@ -317,7 +419,7 @@ def _hold_out(numbers, labels):
 
 def _work():
     """Where word pieces that were learnt are kept: beside what Keras keeps."""
-    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras_attn"
+    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras_attn" / "vocabularies"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from zoo.batches import Recordings
 from zoo.datasets import an4, fsdd
@@ -68,10 +69,34 @@ class SpokenWords(Subject):
         return smooth(answers, len(self.names), self.settings(recipe)["label_smoothing"])
 
     def batches(self, recipe, preprocessor, inputs, targets, seed):
-        return Recordings(inputs, targets, recipe.batch_size, seed)
+        return Recordings(inputs, targets, recipe.batch_size, seed, change=speak_otherwise)
 
     def score(self, outputs, answers):
         return share_right(outputs, answers)
+
+
+def speak_otherwise(random, inputs, speed=0.15, pitch=0.1):
+    """Recordings as if others had made them: each slower or faster, and lower or higher, by up to these shares.
+
+    Frames and bands are moved to other places, and what falls between two is taken from both. What no longer fits
+    behind is cut.
+    """
+    frames, mask = inputs["frames"], inputs["padding_mask"]
+    count, steps, bands = frames.shape
+    lengths = mask.sum(axis=1)
+    faster, higher = (1 + random.uniform(-share, share, (count, 1)) for share in (speed, pitch))
+    frames = _move(frames, np.arange(steps) * faster, lengths[:, None] - 1)
+    frames = _move(frames.swapaxes(1, 2), np.arange(bands) * higher, bands - 1).swapaxes(1, 2)
+    mask = (np.arange(steps) < np.maximum(1, np.round(lengths[:, None] / faster))).astype(mask.dtype)
+    return {"frames": (frames * mask[:, :, None]).astype("float32"), "padding_mask": mask}
+
+
+def _move(x, places, last):
+    """What stands at these places `(B, T)`, whole or not, of `x` `(B, T, C)`; beyond the last one, that."""
+    places = np.clip(places, 0, last)
+    below = places.astype("int64")
+    share, rows = (places - below)[..., None], np.arange(len(x))[:, None]
+    return (1 - share) * x[rows, below] + share * x[rows, np.minimum(below + 1, last)]
 
 
 def _read_digits(split, left_out=None):
