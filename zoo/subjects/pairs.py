@@ -150,6 +150,7 @@ def _writer(backbone, beams):
 
 def _write(task, inputs, batch_size=128):
     count, parts = len(inputs["encoder_token_ids"]), []
+    batch_size = min(batch_size, count)
     for start in range(0, count, batch_size):
         # All batches of one size, so that one program serves: the last is filled up with its first row.
         rows = np.arange(start, start + batch_size)
@@ -169,7 +170,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         smoothing: s, in [0, 1).
 
     Example:
-    >>> loss = SmoothedCrossentropy(0.1)([[1]], [[[0.0, 0.0]]])
+    >>> loss = SmoothedCrossentropy(0.1)(np.array([[1]]), np.zeros((1, 1, 2)))
     >>> round(float(loss), 4)
     0.6931
     """
