@@ -279,7 +279,7 @@ def task(subject, length=1.0):
 
     Example:
     >>> task("ud_ewt").measure, task("etth1").parameters
-    ('accuracy', 20000)
+    ('accuracy', 60000)
     """
     if subject not in ROWS:
         from keras_attn.lookup import choose
