@@ -32,6 +32,8 @@ MOSTLY_COMPILING = (
 )
 #: Files of what is drawn and written from arrays: the same on every backend.
 OF_ARRAYS = ("test_page", "test_pictures")
+#: A folder of such files: how data sets are read and fetched.
+OF_FILES = "datasets"
 
 
 def pytest_collection_modifyitems(items):
@@ -40,7 +42,7 @@ def pytest_collection_modifyitems(items):
 
     left = {"jax": MOSTLY_COMPILING + OF_ARRAYS, "torch": OF_ARRAYS}.get(keras.config.backend(), ())
     for item in items:
-        if item.path.stem in left:
+        if item.path.stem in left or (left and item.path.parent.name == OF_FILES):
             item.add_marker(pytest.mark.slow)
 
 
