@@ -63,6 +63,7 @@ def _explained(y, numbers, weight):
 
 MEASURES = {
     "accuracy": Measure("labels", "the share of labels that are right", _accuracy),
+    "next_tokens": Measure("labels", "the share of next tokens that are right, given the true ones before", _accuracy),
     "balanced_accuracy": Measure("labels", "the share of each class that is right, the mean", _balanced_accuracy),
     "macro_f1": Measure("labels", "F1, the mean over classes", _macro_f1),
     "auroc": Measure("labels", "how often one of the second class is ranked before one of the first", _auroc),

@@ -19,12 +19,14 @@ def count_words(texts):
     return collections.Counter(word for text in texts for word in WORD.findall(text.lower()))
 
 
-def vocabulary(texts, size):
+def vocabulary(texts, size, least=1):
     """The pieces for a tokenizer: every character, so that a rare word can be spelt, then the most frequent words.
 
     Args:
         texts: a list of strings: those to train on, never those to judge by.
         size: how many pieces at most, above 4. Half of them may be characters.
+        least: how often a word must stand there to be a piece, at least 1. Of 2, words that come once are spelt, so
+            that to spell is learnt too.
 
     Example:
     >>> vocabulary(["ab ab c"], size=20)
@@ -37,7 +39,8 @@ def vocabulary(texts, size):
             counts[character] += count
     characters = sorted(_frequent(counts)[: max(0, (size // 2 - len(SPECIAL)) // 2)])
     pieces = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
-    return pieces + _frequent({word: words[word] for word in words if len(word) > 1})[: size - len(pieces)]
+    whole = {word: count for word, count in words.items() if len(word) > 1 and count >= least}
+    return pieces + _frequent(whole)[: size - len(pieces)]
 
 
 def as_arrays(inputs):

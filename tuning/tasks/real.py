@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tuning.seeds import derive
+from tuning.sides import both_sides
 from tuning.task import Data, Split, Task
 
 #: What is commonly said: which kind serves what. A row names its key if that is what its task is about.
@@ -243,28 +244,9 @@ def data(seed, subject, length=1.0):
 def model(mixer, width, dropout, subject, length=1.0):
     """The subject's model with another mixer, width and dropout."""
     opened, row = _open(subject, length), ROWS[subject]
-    mixers = _both_sides(mixer) if "encoder_sequence_length" in opened.subject.OPTIONS else {"mixer": mixer}
+    mixers = both_sides(mixer) if "encoder_sequence_length" in opened.subject.OPTIONS else {"mixer": mixer}
     backbone = {**row.backbone, **mixers, "hidden_dim": width, "dropout": dropout}
     return opened.subject.build(_recipe(opened.subject, backbone, length, dropout), opened.preprocessor)
-
-
-def _both_sides(mixer):
-    """What a mixer, or a hybrid, is where one text becomes another: an explicit one reads the source too.
-
-    Implicit ones and controls leave the decoder with a summary of the source, as before there was attention; a hybrid
-    moves information by what is implicit in it and reads by what is explicit.
-    """
-    from keras_attn import mixers
-
-    specs = mixer if isinstance(mixer, (list, tuple)) else [mixer]
-    readers = [spec for spec in specs if mixers.kind_of(spec) == "explicit"]
-    movers = [spec for spec in specs if spec not in readers] or readers
-    # A decoder sees nothing that comes later.
-    ahead = [
-        {name: value for name, value in spec.items() if name != "bidirectional"} if isinstance(spec, dict) else spec
-        for spec in movers
-    ]
-    return {"encoder_mixer": movers, "decoder_mixer": ahead, "reader": readers[0] if readers else None}
 
 
 def task(subject, length=1.0):
