@@ -222,7 +222,8 @@ class MixerSeq2SeqLMPreprocessor(keras_hub.models.Seq2SeqLMPreprocessor):
         """The texts of what `generate_preprocess` made and a model went on with."""
         token_ids, mask = (ops.convert_to_numpy(x[f"decoder_{what}"]) for what in ("token_ids", "padding_mask"))
         marks = list(self.tokenizer.special_token_ids)
-        shown = mask.astype(bool) & ~np.isin(token_ids, marks)
+        # A backbone may have room for more tokens than there are.
+        shown = mask.astype(bool) & ~np.isin(token_ids, marks) & (token_ids < self.tokenizer.vocabulary_size())
         return self.tokenizer.detokenize([row[there].tolist() for row, there in zip(token_ids, shown)])
 
     def _with_sources(self, texts, length, token_ids, mask):

@@ -2,5 +2,5 @@
 
 `making.task_from` is the one way in, `predictions.predict` the one way back. Between them, one idea a file: `reading`
 (files and data sets), `examples` (what kind of question they ask), `answers` (classes or numbers), `splits`, a file
-for each kind (`texts`, `tags`, `images`, `series`, `forecasts`) and `sizes` (how much effort the size allows).
+for each kind (`texts`, `tags`, `pairs`, `images`, `series`, `forecasts`) and `sizes` (how much effort the size allows).
 """

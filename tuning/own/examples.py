@@ -27,8 +27,9 @@ class Examples:
     """Raw examples of one kind.
 
     Args:
-        kind: "text", "tags", "image", "series" or "forecast".
-        x: raw inputs, N of them: an array, or a list of lists of words, or of series `(T, C)` to forecast.
+        kind: "text", "tags", "pairs", "image", "series" or "forecast".
+        x: raw inputs, N of them: an array, or a list of lists of words, or of series `(T, C)` to forecast; of pairs
+            `(N, 2)`, source and target.
         y: raw answers: an object array, or a list of lists; None if there are none.
         group, time: arrays `(N,)`, or None.
         names: the columns' names by option, for people and for predictions.

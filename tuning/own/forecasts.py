@@ -30,7 +30,7 @@ def of_table(table, words, names, split_by, used, written=None):
         used: the names of their columns, if they are columns.
         written: how the training data writes its times, if this is to judge by.
     """
-    for option in ("text", "tokens", "tags", "predict"):
+    for option in ("text", "tokens", "tags", "pairs", "predict"):
         if getattr(words, option) is not None:
             raise ValueError(f"`{option}` means nothing for numbers that are forecast.")
     targets = _as_list(words.label) or names

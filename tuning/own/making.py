@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tuning.own import answers, forecasts, images, questions, series, sizes, splits, tags, texts
+from tuning.own import answers, forecasts, images, pairs, questions, series, sizes, splits, tags, texts
 from tuning.own.examples import Examples, Words, as_name, take
 from tuning.seeds import derive
 from tuning.task import Data, Split, Task
 
-KINDS = {"text": texts, "tags": tags, "image": images, "series": series}
+KINDS = {"text": texts, "tags": tags, "pairs": pairs, "image": images, "series": series}
 
 
 def task_from(
@@ -49,7 +49,9 @@ def task_from(
         test: the same for judging only; None to take a tenth of the other.
         text, label: names of the columns with texts and with their classes or numbers.
         tokens, tags: names of the columns with words and with a tag for each: lists, or texts with blanks between.
-        pairs: not possible yet: it says so.
+        pairs: names of two columns, a source text and the text that it becomes, as in translation. The score is the
+            share of next pieces that are right, each asked for with the true ones before it; how good whole texts are
+            that the winner writes is another question.
         images: instead of `train`: a folder that holds a folder of images for each class, or arrays `(x, y)`, x of
             shape `(N, H, W)` or `(N, H, W, C)`.
         series: instead of `train`: with `label` a table whose rows are series, or arrays `(x, y)`, x of shape `(N, T)`
@@ -83,11 +85,12 @@ def task_from(
         raise ValueError(f"Give one of `train`, `images` and `series`. Received: {', '.join(given) or 'none'}")
     ((source, data),) = given.items()
     text, label, tokens, tags, group, time = map(as_name, (text, label, tokens, tags, group, time))
+    pairs = as_name(list(pairs)) if isinstance(pairs, (list, tuple)) else pairs
     words = Words(text, label, tokens, tags, pairs, horizon, group, time, predict)
     found = questions.find(data, words, source)
     judged = None if test is None else questions.find(test, _for_test(words, found), source, found)
     called = name or _name(data)
-    make = _forecast if found.kind == "forecast" else _supervised
+    make = {"forecast": _forecast, "pairs": _writing}.get(found.kind, _supervised)
     task = make(found, judged, words, called, _arguments(source, data, test, words))
     if verbose:
         print(task.description)
@@ -100,7 +103,7 @@ class Given:
 
     Args:
         train, test: `Examples`; test is None if it is a part of train.
-        answers: `Classes` or `Numbers`.
+        answers: `Classes` or `Numbers`; None of pairs, whose answers are texts.
         sizes: what the kind's `measure` found.
         balanced: whether classes count alike.
         form: what predictions need to know.
@@ -116,12 +119,7 @@ class Given:
 
 def _supervised(found, judged, words, name, arguments):
     kind, count = KINDS[found.kind], len(found)
-    if judged is None and count < splits.FOLDS:
-        raise ValueError(
-            f"Too few rows: {count}. One of {splits.FOLDS} is to judge by, so that it takes at least so many, or "
-            "data of its own to judge by, `test`."
-        )
-    splits.check(found.group, found.time, judged is not None)
+    _check_rows(found, judged)
     label = f"`{found.names['label']}`" if found.names.get("label") else "The label"
     asks = _answers(found, judged, words, label)
     flat = _flat(found)
@@ -153,6 +151,51 @@ def _supervised(found, judged, words, name, arguments):
         arguments=arguments,
         **sizes.effort(rows, count // splits.FOLDS if judged is None else len(judged)),
     )
+
+
+def _writing(found, judged, words, name, arguments):
+    """The task of texts that become other texts."""
+    _check_rows(found, judged)
+    plan = pairs.measure(found.x, None if judged is None else judged.x)
+    form = {"kind": found.kind, "columns": found.names}
+    given = Given(found, judged, None, plan, False, form)
+    _split(given, 0)
+    shares = 0.8 if judged is None else 0.9
+    held = round(len(found) / splits.FOLDS) if judged is None else len(judged)
+    model = _call(pairs.model, sizes=plan)
+    rows = f"Read {len(found):,} rows" + (f" and {len(judged):,} to judge by" if judged is not None else "")
+    how = splits.describe(found.group, found.time, None, judged is not None, found.names)
+    said = [
+        f"{rows}: `{found.names['target']}` is to be written from `{found.names['source']}`; {how}; "
+        f"{pairs.describe(plan, found.x)}.",
+        *found.notes,
+        *_repeats(given, pairs),
+        pairs.scored(plan, held),
+    ]
+    return Task(
+        name=name,
+        description=" ".join(said),
+        data=_call(_data, given),
+        model=model,
+        parameters=sizes.parameters(model, round(len(found) * shares)),
+        mixers=(*pairs.MIXERS, *pairs.CONTROLS),
+        trials=2,
+        learning_rates=pairs.RATES,
+        dropouts=pairs.DROPOUTS,
+        measure=pairs.MEASURE,
+        arguments=arguments,
+        **sizes.effort(round(len(found) * shares), min(held, pairs.at_most(plan))),
+    )
+
+
+def _check_rows(found, judged):
+    """Raises if there are too few rows for splits, or they cannot be split as they are to be."""
+    if judged is None and len(found) < splits.FOLDS:
+        raise ValueError(
+            f"Too few rows: {len(found)}. One of {splits.FOLDS} is to judge by, so that it takes at least so many, or "
+            "data of its own to judge by, `test`."
+        )
+    splits.check(found.group, found.time, judged is not None)
 
 
 def _forecast(found, judged, words, name, arguments):
@@ -205,6 +248,8 @@ def _data(given, seed):
 
 def _prepare(kind, preprocessor, x, y, given, form, training):
     """A `Split`. Only in training do rare classes count for more: the measure sees to the rest."""
+    if given.train.kind == "pairs":
+        return pairs.split(preprocessor, x if training else pairs.thin(x, given.sizes))
     inputs, weight = kind.prepare(preprocessor, x), None
     if isinstance(given.answers, answers.Numbers):
         scaled = (given.answers.encode(y) - form["mean"]) / form["deviation"]
@@ -322,9 +367,11 @@ def _arguments(source, data, test, words):
     """The words of `keras-attn tune` for the same; empty if there are none, as for arrays."""
     given = {source: data, "test": test, **dataclasses.asdict(words)}
     given = {key: value for key, value in given.items() if value is not None}
+    columns = given.pop("pairs", ())
     if not all(isinstance(value, (str, Path, int)) for value in given.values()):
         return ()
-    return tuple(part for key, value in given.items() for part in (f"--{key}", str(value)))
+    told = tuple(part for key, value in given.items() for part in (f"--{key}", str(value)))
+    return (*told, "--pairs", *columns) if columns else told
 
 
 def _call(function, *arguments, **keywords):

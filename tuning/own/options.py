@@ -13,7 +13,8 @@ Label = Annotated[str | None, typer.Option(help="The column of classes or number
 Tokens = Annotated[str | None, typer.Option(help="The column of words.", **PANEL)]
 Tags = Annotated[str | None, typer.Option(help="The column of their tags.", **PANEL)]
 Pairs = Annotated[
-    tuple[str, str] | None, typer.Option(help="Columns of texts in and out: not yet.", metavar="SOURCE TARGET", **PANEL)
+    tuple[str, str] | None,
+    typer.Option(help="Columns of texts, and of the texts they become.", metavar="SOURCE TARGET", **PANEL),
 ]
 Images = Annotated[str | None, typer.Option(help="A folder with a folder of images for each class.", **PANEL)]
 Series = Annotated[

@@ -75,18 +75,18 @@ def describe(sizes, x):
 
 
 def scored(sizes, judged):
-    """What the score is, and what it is not; and how many rows it is of.
+    """What the score is, and what it is not; and of how many rows.
 
     Args:
         sizes: what `measure` found.
-        judged: how many rows there are to judge by.
+        judged: about how many rows there are to judge by.
     """
-    most = at_most(sizes)
-    return (
-        "Scored by the share of next pieces that are right, each asked for with the true ones before it: "
-        "how good whole texts are that a model writes by itself is another question, which this does not answer."
-        + f" Of {judged:,} rows to judge by {most:,} are, evenly drawn." * (judged > most)
+    said = (
+        "Scored by the share of next pieces that are right, each asked for with the true ones before it: how good "
+        "whole texts are that a model writes by itself is another question."
     )
+    most = at_most(sizes)
+    return said + (f" At most {most:,} rows are judged by, evenly drawn." if judged > most else "")
 
 
 def at_most(sizes):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tuning.own import images, numbers, reading, times
-from tuning.own.examples import as_list, column
+from tuning.own import images, numbers, pairs, reading, times
+from tuning.own.examples import as_list, column, is_missing
 from tuning.own.making import KINDS
 
 AT_ONCE = 256
@@ -24,6 +24,7 @@ def predict(model, data, out=None):
     Returns:
         A pandas frame. Of classes: the label, its probability, and that of each class. Of numbers: the number. Of tags:
         texts with blanks between, empty for rows without words; words that the model does not reach have `?`. Of
+        pairs: the text that the model writes, always going on with the likeliest piece; empty where the source is. Of
         forecasts: the steps that come after the data's last.
 
     Raises:
@@ -106,6 +107,15 @@ def _of_tags(trained, form, data):
         tags.append(" ".join([*(str(form["classes"][index]) for index in each[places].argmax(axis=-1)), *unreached]))
         sure.append(" ".join([*(f"{share:.4f}" for share in each[places].max(axis=-1)), *unreached]))
     return pd.DataFrame({form["columns"].get("tags") or "tags": tags, "probabilities": sure})
+
+
+def _of_pairs(trained, form, data):
+    import pandas as pd
+
+    found = _raw(data)
+    sources = column(found, _known(form, "source"), "pairs") if isinstance(found, pd.DataFrame) else found
+    sources = ["" if is_missing(source) else str(source) for source in sources]
+    return pd.DataFrame({form["columns"]["target"]: pairs.write(trained, sources, AT_ONCE)})
 
 
 def _of_forecasts(trained, form, data):
@@ -212,4 +222,11 @@ def _softmax(logits):
     return special.softmax(logits.astype("float64"), axis=-1)
 
 
-_ANSWERS = {"text": _of_labels, "image": _of_labels, "series": _of_labels, "tags": _of_tags, "forecast": _of_forecasts}
+_ANSWERS = {
+    "text": _of_labels,
+    "image": _of_labels,
+    "series": _of_labels,
+    "tags": _of_tags,
+    "pairs": _of_pairs,
+    "forecast": _of_forecasts,
+}

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from tuning.own import forecasts, images, numbers, reading
+from tuning.own import forecasts, images, numbers, pairs, reading
 from tuning.own.examples import Examples, as_labels, as_list, column, list_names, plain, rows
 
 #: The most channels that the last axis of an image has.
@@ -30,10 +30,7 @@ def find(data, words, source="train", like=None):
         FileNotFoundError: if there is no such file.
     """
     if words.pairs is not None:
-        raise ValueError(
-            "`pairs`, a source and a target text as in translation, are not searched yet: the zoo has no model that "
-            "writes texts. Texts with classes are (`text` and `label`), and words with tags (`tokens` and `tags`)."
-        )
+        pairs.check_names(words.pairs)
     found = _find(data, words, source, like)
     if like is not None:
         _check_like(found, like)
@@ -55,7 +52,7 @@ def _find(data, words, source, like):
 
 def _without_unnamed(table, words):
     """The table without columns that have no name, unless an option names them; and what is to be said of that."""
-    asked = [value for value in dataclasses.astuple(words) if isinstance(value, str)]
+    asked = [value for value in (*dataclasses.astuple(words), *(words.pairs or ())) if isinstance(value, str)]
     away = [name for name in table.columns if UNNAMED.fullmatch(str(name)) and name not in asked]
     if not away:
         return table, ()
@@ -117,6 +114,9 @@ def _from_table(table, words, source, like):
         return _series_table(table, words, split_by, used, like)
     if words.horizon is not None:
         raise ValueError("`horizon` is for numbers over time: give the file as `series`.")
+    if words.pairs is not None:
+        _only(words, "pairs of texts", "pairs", "group", "time")
+        return pairs.of_table(table, words.pairs, split_by, used)
     if words.tokens is not None or words.tags is not None:
         return _tags_table(table, words, split_by, used)
     text, label = _text_and_label(table, words, used)
@@ -141,7 +141,7 @@ def _text_and_label(table, words, used):
         return words.text, words.label or others[0]
     if words.label is None:
         raise ValueError(
-            f"What does the table ask? Name columns: `text` and `label`, or `tokens` and `tags`. "
+            f"What does the table ask? Name columns: `text` and `label`, `tokens` and `tags`, or two as `pairs`. "
             f"There are: {list_names(others)}."
         )
     if others and all(numbers.are_numbers(table[name]) for name in others):
