@@ -17,6 +17,7 @@ LABELS = np.array([0, 1, 1, 0, 0])
     ("name", "by_hand"),
     [
         ("accuracy", 3 / 5),
+        ("next_tokens", 3 / 5),
         # Of the first class two of three, of the second one of two.
         ("balanced_accuracy", (2 / 3 + 1 / 2) / 2),
         # Precision 2/3 and recall 2/3; precision 1/2 and recall 1/2.

@@ -236,6 +236,13 @@ def test_word_pieces_go_in_and_come_out():
     }
 
 
+def test_a_token_that_no_vocabulary_has_is_not_written():
+    preprocessor = zoo.MixerSeq2SeqLMPreprocessor(PHONES, LETTERS, encoder_sequence_length=S, decoder_sequence_length=T)
+    ids = np.array([[PHONES.start_token_id, PHONES.token_to_id("AE"), PHONES.vocabulary_size(), PHONES.end_token_id]])
+    found = {"decoder_token_ids": ids, "decoder_padding_mask": np.ones_like(ids)}
+    assert preprocessor.generate_postprocess(found) == ["AE"]
+
+
 def test_the_weights_of_each_reader_can_be_shown():
     model, inputs = backbone("gru", ["additive", {"mixer": "multi_head", "num_heads": 2}]), batch()
     found = {name: weights for name, weights in inspection.weights(model, inputs).items() if "reader" in name}

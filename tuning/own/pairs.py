@@ -30,7 +30,7 @@ def check_names(given):
         raise ValueError(f"`pairs` are two columns, source and target. Received one twice: {given[0]!r}")
 
 
-def of_table(table, names, split_by, used):
+def of_table(table, names, split_by, used, judged=False):
     """The `Examples` of a table: x is `(N, 2)`, source and target, since a model is told the true target so far.
 
     Args:
@@ -38,13 +38,14 @@ def of_table(table, names, split_by, used):
         names: of source and target.
         split_by: arrays `(N,)` of group and time, or None, by option.
         used: the names of their columns, if they are columns.
+        judged: whether this is only to judge by.
 
     Raises:
-        ValueError: if there is no such column, or a text is empty, or all targets are the same.
+        ValueError: if there is no such column, or a text is empty, or all targets to learn are the same.
     """
     x = np.stack([_texts(column(table, name, "pairs"), name) for name in names], axis=1)
     targets = x[:, TARGET]
-    if len(set(targets)) < 2:
+    if not judged and len(set(targets)) < 2:
         raise ValueError(f"{names[TARGET]!r} is always {targets[0][:60]!r}: there is nothing to learn.")
     notes = ("Each target is its source.",) if (x[:, SOURCE] == targets).all() else ()
     return Examples(

@@ -116,7 +116,7 @@ def _from_table(table, words, source, like):
         raise ValueError("`horizon` is for numbers over time: give the file as `series`.")
     if words.pairs is not None:
         _only(words, "pairs of texts", "pairs", "group", "time")
-        return pairs.of_table(table, words.pairs, split_by, used)
+        return pairs.of_table(table, words.pairs, split_by, used, judged=like is not None)
     if words.tokens is not None or words.tags is not None:
         return _tags_table(table, words, split_by, used)
     text, label = _text_and_label(table, words, used)

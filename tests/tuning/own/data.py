@@ -47,3 +47,15 @@ def pictures(folder, counts=(5, 7), size=(14, 11)):
             pixels = (numbers.random((*size, 3)) * light).astype("uint8")
             PIL.Image.fromarray(pixels).save(folder / name / f"{number}.png")
     return str(folder)
+
+
+def translated(count=61):
+    """Sources and targets: in each row a number of its own, twice, as a word."""
+    sources = [f"number {number} and {number}" for number in range(100, 100 + count)]
+    return sources, [f"Nummer {number} und {number}!" for number in range(100, 100 + count)]
+
+
+def pair_file(path, **more):
+    """A CSV file of pairs, with more columns."""
+    sources, targets = translated()
+    return write(path, {"de": targets, "en": sources, **more})

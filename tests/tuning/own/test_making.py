@@ -186,7 +186,6 @@ def test_later_rows_are_judged_by(tmp_path):
         ({"text": "review", "label": "stars", "horizon": 3}, "`horizon` is for numbers over time"),
         ({"tokens": "review"}, "`tokens` and `tags` go together"),
         ({"tokens": "review", "tags": "stars"}, r"Row 1 \(the first is 1\) has 7 tokens and 1 tags"),
-        ({"pairs": ("review", "stars")}, "no model that writes texts"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused(tmp_path, options, message):

@@ -118,7 +118,7 @@ def test_the_command_line_searches_a_file_and_answers_it(tmp_path):
         ([], "Give a task's name (see `keras-attn tasks`) or data"),
         (["digits", "--train", "a.csv"], "Give a task's name or data, not both"),
         (["--train", "none.csv", "--text", "a"], "There is no file 'none.csv'"),
-        (["--train", "none.csv", "--pairs", "en", "de"], "no model that writes texts"),
+        (["--train", "none.csv", "--pairs", "en", "en"], "Received one twice: 'en'"),
     ],
 )
 def test_a_task_s_name_or_data_is_given(tmp_path, arguments, message):
