@@ -163,11 +163,22 @@ def test_texts_are_written_in_batches_of_one_size_and_none_of_an_empty_source():
     assert pairs.write(writer, ["", ""], 3) == ["", ""] and len(writer.counts) == 2
 
 
+def go_eagerly(monkeypatch):
+    """Nothing is compiled for the few steps."""
+    compiled = zoo.MixerSeq2SeqLM.compile
+
+    def compile(self, *arguments, **options):
+        options |= {"run_eagerly": True, "jit_compile": False, "steps_per_execution": 1}
+        return compiled(self, *arguments, **options)
+
+    monkeypatch.setattr(zoo.MixerSeq2SeqLM, "compile", compile)
+
+
 def test_an_epoch_is_trained_and_the_model_writes_texts_for_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "STEPS_PER_EXECUTION", {})  # Compiling would take longest.
+    go_eagerly(monkeypatch)
     task = quiet(pair_file(tmp_path / "words.csv"))
     data = task.data(0)
-    trained = training.Workbench(task, data).train(training.Recipe("identity", 7, 0.0, 0.01, 3), epochs=1)
+    trained = training.Workbench(task, data).train(training.Recipe("token_shift", 7, 0.0, 0.01, 3), epochs=1)
     assert len(trained.curve) == 1 and 0 <= trained.curve[0] <= 1
     sources = ["number 101 and 102", "", "number 97"]
     inputs = texts.as_arrays(data.preprocessor.generate_preprocess(sources[:1]))
