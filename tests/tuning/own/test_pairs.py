@@ -85,8 +85,9 @@ def test_repeats_of_a_source_stand_in_one_split_and_groups_too():
 def test_the_later_is_judged_by_and_test_data_is_taken_by_name(tmp_path):
     path = pair_file(tmp_path / "a.csv", day=pd.date_range("2024-01-01", periods=61).astype(str))
     data = quiet(path, time="day").data(0)
-    assert all(str(number) in " ".join(words(data.preprocessor, data.test)) for number in (1, 6))
-    assert "160" not in data.preprocessor.tokenizer.get_vocabulary()
+    late = [str(number) for number in range(155, 161)]
+    assert [text.split()[1] for text in words(data.preprocessor, data.test)] == late
+    assert not set(late) & set(data.preprocessor.tokenizer.get_vocabulary())
     test = write(tmp_path / "test.csv", {"en": ["number 100 and 100", "other 7"], "de": ["Nummer", "andere 7"]})
     task = quiet(path, test)
     assert "Read 61 rows and 2 to judge by" in task.description
