@@ -24,7 +24,7 @@ class DecoderBlock(keras.layers.Layer):
 
     Call arguments:
         inputs: `(B, T, D)`.
-        memory: `(B, S, Dm)`, what is read.
+        memory: `(B, S, D)`, what is read: as wide, for not every mechanism projects what it reads.
         padding_mask: `(B, T)`, nonzero for real positions, or None.
         memory_mask: `(B, S)`, nonzero for real positions, or None.
 
@@ -36,7 +36,7 @@ class DecoderBlock(keras.layers.Layer):
 
     Example:
     >>> block = DecoderBlock("gru", "additive")
-    >>> tuple(block(keras.random.normal((2, 7, 5)), keras.random.normal((2, 3, 4))).shape)
+    >>> tuple(block(keras.random.normal((2, 7, 5)), keras.random.normal((2, 3, 5))).shape)
     (2, 7, 5)
     """
 
@@ -132,7 +132,7 @@ class TokenDecoder(keras.layers.Layer):
 
     Call arguments:
         token_ids: int `(B, T)`.
-        memory: `(B, S, Dm)`.
+        memory: `(B, S, D)`.
         padding_mask: `(B, T)`, nonzero for real positions, or None.
         memory_mask: `(B, S)`, nonzero for real positions, or None.
 
@@ -144,7 +144,7 @@ class TokenDecoder(keras.layers.Layer):
 
     Example:
     >>> decoder = TokenDecoder(vocabulary_size=11, hidden_dim=8, num_layers=2, mixer="gru", reader="additive")
-    >>> ids, memory = keras.ops.ones((2, 3), dtype="int32"), keras.random.normal((2, 7, 5))
+    >>> ids, memory = keras.ops.ones((2, 3), dtype="int32"), keras.random.normal((2, 7, 8))
     >>> tuple(decoder(ids, memory).shape)
     (2, 3, 8)
     >>> output, state = decoder.step(ids[:, 0], decoder.initial_state(memory, max_length=3))
@@ -210,7 +210,7 @@ class TokenDecoder(keras.layers.Layer):
         """The state before the first token: a dictionary of tensors with the batch first, and scalars that count.
 
         Args:
-            memory: `(B, S, Dm)`.
+            memory: `(B, S, D)`.
             memory_mask: `(B, S)`, nonzero for real positions, or None.
             max_length: how many tokens there will ever be.
         """

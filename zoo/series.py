@@ -63,19 +63,61 @@ class StandardizeOverTime(keras.layers.Layer):
     [[[-1.0], [nan], [1.0]]]
     """
 
-    #: Added to a variance: a channel that stands still becomes 0.
-    LEAST = 1e-6
-
     def call(self, inputs):
-        known = ops.logical_not(ops.isnan(inputs))
-        count = ops.maximum(ops.sum(ops.cast(known, inputs.dtype), axis=1, keepdims=True), 1)
-        mean = ops.sum(ops.where(known, inputs, 0), axis=1, keepdims=True) / count
-        apart = inputs - mean
-        variance = ops.sum(ops.square(ops.where(known, apart, 0)), axis=1, keepdims=True) / count
-        return apart / ops.sqrt(variance + self.LEAST)
+        mean, deviation = _moments(inputs)
+        return (inputs - mean) / deviation
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class ScaleBack(keras.layers.Layer):
+    """Times the deviations that `StandardizeOverTime` divided by.
+
+    Args:
+        channels: numbers of those channels of the series that the inputs are about; None for all.
+
+    Call arguments:
+        inputs: `(B, S, channels)`.
+        series: `(B, T, C)`, what was standardised.
+
+    Returns:
+        `(B, S, channels)`.
+
+    Example:
+    >>> series = keras.ops.array([[[3.0, 0.0], [5.0, 0.0], [7.0, 0.0]]])
+    >>> found = ScaleBack([0])(keras.ops.ones((1, 1, 1)), series=series)
+    >>> keras.ops.convert_to_numpy(found).round(3).tolist()
+    [[[1.633]]]
+    """
+
+    def __init__(self, channels=None, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels if channels is None else list(channels)
+
+    def call(self, inputs, series):
+        _, deviation = _moments(series)  # (B, 1, C)
+        return inputs * (deviation if self.channels is None else ops.take(deviation, list(self.channels), axis=-1))
+
+    def compute_output_shape(self, inputs_shape, series_shape):
+        return inputs_shape
+
+    def get_config(self):
+        return {**super().get_config(), "channels": None if self.channels is None else list(self.channels)}
+
+
+#: Added to a variance: what stands still becomes 0.
+LEAST = 1e-6
+
+
+def _moments(series):
+    """Mean and deviation over time, `(B, 1, C)` each, of what is known, not NaN."""
+    known = ops.logical_not(ops.isnan(series))
+    count = ops.maximum(ops.sum(ops.cast(known, series.dtype), axis=1, keepdims=True), 1)
+    mean = ops.sum(ops.where(known, series, 0), axis=1, keepdims=True) / count
+    apart = ops.where(known, series - mean, 0)
+    return mean, ops.sqrt(ops.sum(ops.square(apart), axis=1, keepdims=True) / count + LEAST)
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -397,6 +439,9 @@ class MixerSeriesClassifier(keras_hub.models.Task):
 class MixerForecaster(keras_hub.models.Task):
     """Series to what comes next: the last value of each target, and what the backbone's vectors add to it.
 
+    Of a backbone that standardises each series by itself they add shares of that series' deviation, so that a series
+    of three times the size is forecast three times as large.
+
     `fit` and `evaluate` compare in standardised units if there is a preprocessor; `predict` answers in raw ones.
 
     Args:
@@ -465,6 +510,8 @@ class MixerForecaster(keras_hub.models.Task):
         inputs = ChannelsApart(name="channels_apart", **policy)(series) if channel_independent else backbone.input
         changes = self.output_dense(self.output_dropout(self.pooler(backbone(inputs))))
         changes = keras.layers.Reshape((horizon, len(targets)), name="steps", **policy)(changes)
+        if backbone.standardize:
+            changes = ScaleBack(targets, name="scale_back", **policy)(changes, series=inputs)
         last = keras.layers.Reshape((1, len(targets)), name="last", **policy)(self.last_values(inputs))
         outputs = keras.layers.Add(name="forecast", **policy)([changes, last])
         if channel_independent:

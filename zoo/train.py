@@ -55,10 +55,7 @@ def rehearse(recipe, work, epochs=None):
 
 def choose_best(subject, scores):
     """The seed with the best score, the first of equal ones."""
-    best = next(iter(scores))
-    for seed, score in scores.items():
-        best = seed if subject.is_better(score, scores[best]) else best
-    return best
+    return (min if subject.lower_is_better else max)(scores, key=scores.get)
 
 
 class _Course:

@@ -147,3 +147,12 @@ def test_a_forecast_from_all_vectors_sees_what_the_last_one_does_not():
         assert moved == sees
     with pytest.raises(ValueError, match="the backbone wants a `sequence_length`"):
         zoo.MixerForecaster(backbone(), HORIZON, pooling="flatten")
+
+
+def test_what_is_standardised_is_forecast_in_its_own_size_and_level():
+    stack = backbone(standardize=True)
+    forecaster, x = zoo.MixerForecaster(stack, HORIZON, targets=[2, 0]), series() / 50
+    found = keras.ops.convert_to_numpy(forecaster(x))
+    assert np.abs(found - x[:, -1:, [2, 0]]).max() > 0.01
+    moved = keras.ops.convert_to_numpy(forecaster(3 * x + 11))
+    np.testing.assert_allclose(moved, 3 * found + 11, atol=1e-3)
