@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn.lookup import whole_number
+from zoo.edits import edit_distance
 from zoo.heads import PreparedAtOnce
 from zoo.speech import MixerSpeechBackbone, SpeechPreprocessor
 from zoo.tokens import SymbolTokenizer
@@ -221,16 +222,8 @@ def error_rates(texts, answers):
     """
     if len(texts) != len(answers):
         raise ValueError(f"There must be an answer to each text. Received: {len(texts)} texts, {len(answers)} answers")
-    words = _edit_distance([text.split() for text in texts], [text.split() for text in answers])
+    words = edit_distance([text.split() for text in texts], [text.split() for text in answers])
     return {
         "word_error_rate": words,
-        "character_error_rate": _edit_distance([list(text) for text in texts], [list(text) for text in answers]),
+        "character_error_rate": edit_distance([list(text) for text in texts], [list(text) for text in answers]),
     }
-
-
-def _edit_distance(texts, answers):
-    import tensorflow as tf  # Which KerasHub's metric needs on every backend.
-
-    metric = keras_hub.metrics.EditDistance()
-    ragged = [tf.ragged.constant(each, dtype=tf.string, ragged_rank=1) for each in (texts, answers)]
-    return float(metric(*ragged))

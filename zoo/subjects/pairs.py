@@ -14,6 +14,7 @@ from keras_attn import mixers
 from zoo.backbone import as_list
 from zoo.batches import PairBatches
 from zoo.datasets import cmudict, multi30k
+from zoo.edits import edit_distance
 from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM, MixerSeq2SeqLMPreprocessor
 from zoo.subjects.subject import Subject, as_arrays
 from zoo.subjects.texts import SPECIAL_TOKENS, read_word_pieces
@@ -192,9 +193,8 @@ def pronunciations(found, references):
     """Errors in words, where no pronunciation was hit, and in phonemes, against the one that was hit or the first."""
     hits = [text in known for text, known in zip(found, references, strict=True)]
     nearest = [text if hit else known[0] for text, known, hit in zip(found, references, hits)]
-    distance = keras_hub.metrics.EditDistance()
-    distance.update_state([text.split() for text in nearest], [text.split() for text in found])
-    return {"score": 1.0 - float(np.mean(hits)), "phoneme error": float(distance.result())}
+    distance = edit_distance([text.split() for text in nearest], [text.split() for text in found])
+    return {"score": 1.0 - float(np.mean(hits)), "phoneme error": distance}
 
 
 def translations(found, references):
