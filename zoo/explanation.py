@@ -100,7 +100,8 @@ class Explanation:
 
     def _sound(self):
         where = self._bands()
-        drawings = [pictures.image_drawing(where["image"], {**self.parts, **_strips(self.looks)}, where["grid"])]
+        strips = {**self.parts, **_strips(self.looks)}
+        drawings = [pictures.image_drawing(where["image"], strips, where["grid"], label="sound: bands over time")]
         if self.outputs is not None:
             drawings += self._matrices(self.looks, self.outputs, where["positions"])
         return drawings

@@ -49,21 +49,23 @@ def explain(model, said, method, title, at, say):
             looks[name] = look
     say("sensitivity")
     function, options = cells.function(model), {"at": at or said.at}
-    look = inspection.sensitivity(function, cells.x, output=lambda y: said.logits(y)[..., None], **options)[0]
-    looks["sensitivity of each token"] = np.sqrt(cells.pool(look**2))[None]
+    slopes = inspection.sensitivity(
+        function, cells.x, output=lambda y: said.logits(y)[..., None], reduce=None, **options
+    )
+    slopes = slopes[0, :, 0]  # (tokens, S, D)
+    looks["sensitivity of each token"] = np.sqrt(cells.pool(np.square(slopes).sum(axis=-1)))[None]
+    # What is added up has the sum of the derivatives.
+    parts["sensitivity of the answer"] = np.sqrt(cells.pool(np.square(slopes.sum(axis=0)).sum(axis=-1)))
 
     def answer(outputs):
         return ops.sum(said.logits(outputs), axis=-1)
 
-    slopes = inspection.sensitivity(function, cells.x, output=answer, **options)[0]
-    parts["sensitivity of the answer"] = np.sqrt(cells.pool(slopes**2))
     name = method.replace("_", " ")
     say(name)
     shares = inspection.attribution(function, cells.x, output=answer, method=method, **options)
     parts[name] = cells.pool(shares.map[0])
-    notes.append(
-        f"The answer is the sum of its tokens' logits; the shares of {name} leave {shares.gap[0]:.3g} of it unexplained."
-    )
+    notes.append("The answer is the sum of the logits of its tokens.")
+    notes.append(f"The shares of {name} leave {shares.gap[0]:.3g} of the answer unexplained.")
     return Explanation(
         said.given.kind, said.given.subject, said.answer, parts, looks, cells.grid, title, tuple(notes), said.labels
     )
