@@ -52,6 +52,7 @@ def test_a_sound_is_explained_by_the_frames_of_each_token(tmp_path):
     np.testing.assert_allclose(look, weights.reshape(1, 22, 22), rtol=1e-3)
 
     def of_frames(x, **options):
+        x = ops.convert_to_tensor(x)
         return model({"frames": x, "padding_mask": ops.ones(ops.shape(x)[:2])}, **options)
 
     best = int(ops.convert_to_numpy(model(inputs))[0].argmax())
