@@ -37,7 +37,13 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
     - what each position adds to the answer, and the norm of the answer's derivative by each.
 
     A text is explained by its tokens; an image by the cells, and a series by the spans, that the model's weights stand
-    over, or else by at most 16 x 16 cells and 64 spans. The answer of a language model is the token that comes next.
+    over, or else by at most 16 x 16 cells and 64 spans; a sound by the spans of frames that the model's tokens stand
+    for. The answer of a language model is the token that comes next.
+
+    A model that answers in words (captions, texts that others become, what is heard) is explained word by word: by the
+    weights with which its decoder reads the input, if it computes any, and by the derivative of each word's logit. The
+    words are the likeliest each time, whatever the model's sampler. Of a recogniser without a decoder they are its
+    symbols, each at the token where it is surest.
 
     Args:
         model: a preset's name, a directory that `save` wrote, the path of a `.keras` file, or a Keras model. Classes

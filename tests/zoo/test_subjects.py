@@ -377,7 +377,9 @@ def test_a_smoothed_loss_is_what_its_formula_says():
 def test_the_card_s_picture_shows_what_a_subject_s_example_is_answered_by(subject, read, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "explain", functools.partial(zoo.explain, method="gradient_x_input"))
     subject = dataclasses.replace(subject, read=read)
-    chosen = dataclasses.replace(recipe(subject), backbone=PARTS) if subject.name == "cmudict" else recipe(subject)
+    chosen = recipe(subject)
+    if subject.name == "cmudict":
+        chosen = dataclasses.replace(recipe(subject, decoder_sequence_length=5), backbone=PARTS)
     store.save(subject.build(chosen, subject.prepare(chosen, tmp_path)), tmp_path / "preset")
     train._draw(subject, tmp_path / "preset", tmp_path / "look.png")
     assert (tmp_path / "look.png").read_bytes().startswith(b"\x89PNG")

@@ -1,6 +1,7 @@
 """Models that answer in words: what each word looks at, of captions, other texts, and what is heard."""
 
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -163,8 +164,9 @@ def _write(model, inputs, ids, mask, end):
     said = np.array(inputs[ids])
     everywhere = np.ones_like(said)
     for place in range(1, said.shape[1]):
-        # Later tokens count for nothing: all steps are of one shape, for which nothing is compiled anew.
-        logits = model({**inputs, ids: said, mask: everywhere}, training=False)
+        # Later tokens count for nothing: they are there for the sake of few shapes, as each is compiled anew.
+        width = min(said.shape[1], 2 ** math.ceil(math.log2(place)))
+        logits = model({**inputs, ids: said[:, :width], mask: everywhere[:, :width]}, training=False)
         said[0, place] = ops.convert_to_numpy(logits)[0, place - 1].argmax()
         if said[0, place] == end:
             break
