@@ -36,7 +36,7 @@ class Said(NamedTuple):
         chosen = np.zeros((len(self.ids), outputs.shape[-1]), "float32")
         chosen[np.arange(len(self.ids)), self.ids] = 1.0
         at_places = ops.cast(ops.take(outputs, self.places, axis=1), "float32")
-        return ops.sum(at_places * chosen, axis=-1)
+        return ops.sum(at_places * ops.convert_to_tensor(chosen), axis=-1)
 
 
 def explain(model, said, method, title, at, say):
