@@ -368,7 +368,7 @@ def test_a_smoothed_loss_is_what_its_formula_says():
     ("subject", "read"),
     [
         (FSDD, made_up_digits),
-        (CMUDICT, lambda split: SPELLINGS["dev"]),
+        pytest.param(CMUDICT, lambda split: SPELLINGS["dev"], marks=pytest.mark.slow),
         pytest.param(AN4, made_up_utterances, marks=pytest.mark.slow),
         pytest.param(EMOJI_CAPTIONS, made_up_pictures, marks=pytest.mark.slow),
     ],

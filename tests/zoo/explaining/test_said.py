@@ -44,6 +44,7 @@ def test_each_token_of_a_text_shows_the_source_that_it_is_read_from(tmp_path):
     assert "Positions that look" in page and f'aria-label="{found.outputs[0]}"' in page
 
 
+@pytest.mark.slow
 def test_without_a_reader_there_are_derivatives_only():
     found = zoo.explain(test_seq2seq.language_model("gru"), "dcab", **QUICK)
     assert list(found.looks) == ["sensitivity of each token"]
@@ -51,6 +52,7 @@ def test_without_a_reader_there_are_derivatives_only():
     assert {each.shape for each in found.parts.values()} == {(6,)}
 
 
+@pytest.mark.slow
 def test_the_padding_of_a_source_of_one_length_is_not_shown():
     model = test_seq2seq.language_model("multi_head", encoder_sequence_length=test_seq2seq.S)
     found = zoo.explain(model, "cab", **QUICK)
@@ -60,7 +62,7 @@ def test_the_padding_of_a_source_of_one_length_is_not_shown():
     assert {each.shape for each in found.parts.values()} == {(5,)}
 
 
-@pytest.mark.parametrize("attention", [test_caption.SOFT, None])
+@pytest.mark.parametrize("attention", [test_caption.SOFT, pytest.param(None, marks=pytest.mark.slow)])
 def test_each_word_of_a_caption_shows_its_regions(attention, tmp_path):
     model = test_caption.captioner(attention)
     model.compile(run_eagerly=True)
@@ -95,7 +97,7 @@ def recognizer(mixer="additive", **options):
     return zoo.MixerSpeechRecognizer(backbone, test_recognizer.SYMBOLS, preprocessor)
 
 
-@pytest.mark.parametrize("length", [None, 17])
+@pytest.mark.parametrize("length", [None, pytest.param(17, marks=pytest.mark.slow)])
 def test_each_symbol_that_is_heard_shows_its_frames(length, tmp_path):
     model, recording = recognizer(sequence_length=length), test_recognizer.recordings()[0]
     # So that symbols are heard, and not the blank.
@@ -131,6 +133,7 @@ def test_where_nothing_is_heard_the_nearest_symbol_is_shown():
     assert found.looks["sensitivity of each token"].shape == (1, 1, 7)
 
 
+@pytest.mark.slow
 def test_a_transcriber_is_explained_by_frames_and_tokens():
     tokenizer = zoo.SymbolTokenizer(test_recognizer.VOCABULARY, "characters")
     backbone = test_recognizer.backbone(subsampling=2, stem_width=3, num_layers=1)

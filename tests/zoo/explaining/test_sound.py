@@ -64,6 +64,7 @@ def test_a_sound_is_explained_by_the_frames_of_each_token(tmp_path):
     assert found.picture().axes[0].get_title() == "sound: bands over time"
 
 
+@pytest.mark.slow
 def test_the_padding_of_a_model_of_one_length_is_not_shown():
     longer, exact = (classifier(sounds=False, sequence_length=length) for length in (17, None))
     exact.set_weights(longer.get_weights())
