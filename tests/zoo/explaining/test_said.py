@@ -26,8 +26,9 @@ def pair_inputs(model, source, outputs):
     return inputs, ids
 
 
-def test_each_token_of_a_text_shows_the_source_that_it_is_read_from(tmp_path):
-    model = test_seq2seq.language_model("hybrid")
+@pytest.mark.parametrize("kind", ["multi_head", pytest.param("hybrid", marks=pytest.mark.slow)])
+def test_each_token_of_a_text_shows_the_source_that_it_is_read_from(kind, tmp_path):
+    model = test_seq2seq.language_model(kind)
     found = zoo.explain(model, "dcab", out=tmp_path / "a.html", **QUICK)
     assert (found.kind, found.subject) == ("text", WORD)
     assert repr(model.generate(["dcab"])[0]) in found.answer
@@ -35,8 +36,10 @@ def test_each_token_of_a_text_shows_the_source_that_it_is_read_from(tmp_path):
     assert numbers(model(inputs))[0].argmax(axis=-1).tolist() == ids and len(ids) > 1
     weights = inspection.weights(model, inputs)
     readers = [each[0] for name, each in weights.items() if name.endswith("reader")]
-    for index, each in enumerate(readers):
-        np.testing.assert_allclose(found.looks[f"weights of the reader of layer {index}"], each[:, :, :6], rtol=1e-4)
+    looks = [look for name, look in found.looks.items() if name.startswith("weights of the reader")]
+    assert len(looks) == len(readers) == (2 if kind == "hybrid" else 1)
+    for look, each in zip(looks, readers):
+        np.testing.assert_allclose(look, each[:, :, :6], rtol=1e-4, atol=1e-6)
     at = model.backbone.encoder.embedding.tokens.path
     slopes = inspection.sensitivity(model, inputs, output=lambda y: y[:, 1, ids[1]], at=at)[0]
     np.testing.assert_allclose(found.looks["sensitivity of each token"][0, 1], slopes[:6], rtol=1e-3, atol=1e-6)
