@@ -25,6 +25,7 @@ MOSTLY_COMPILING = (
     "test_pooling",
     "test_product_key",
     "test_recognizer",
+    "test_said",
     "test_segment",
     "test_seq2seq",
     "test_transcriber",

@@ -192,7 +192,7 @@ def report(
 @app.command()
 def explain(
     model: Annotated[str, typer.Argument(help="A preset (see `keras-attn zoo`), its folder, or a .keras file.")],
-    given: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or a file: an image, .npy or .csv.")],
+    given: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or a file: an image, .wav, .npy or .csv.")],
     out: Annotated[Path, typer.Option(help="A page (.html) to move over, or a picture (.png, .svg, .pdf).")],
     output: Annotated[int | None, typer.Option(help="The output to explain, from 0; else the largest.")] = None,
     method: Annotated[

@@ -68,6 +68,8 @@ def entrance(model, inputs, at, options):
 
     def run(x, copies):
         many = keras.tree.map_structure(lambda x: tiled(x, copies), inputs)
+        # As a layer's output is: what comes next may not take arrays.
+        x = ops.convert_to_tensor(x)
         with replaced(layer, lambda call: functools.wraps(call)(lambda *args, **kwargs: x)):
             return model(many, **options)
 

@@ -1,13 +1,14 @@
 """What presets are trained on: how answers are aligned, weighed and judged, each by hand on made-up data."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 import pytest
 
 import zoo
-from zoo import recipes, train
+from zoo import recipes, store, train
 from zoo.batches import Recordings
 from zoo.datasets.windows import Windows
 from zoo.subjects import SUBJECTS
@@ -361,3 +362,24 @@ def test_a_smoothed_loss_is_what_its_formula_says():
     found = SmoothedCrossentropy(0.1)(labels, logits, sample_weight=weights)
     assert float(found) == pytest.approx(expected, rel=1e-5)
     assert MULTI30K.loss().get_config()["smoothing"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("subject", "read"),
+    [
+        (FSDD, made_up_digits),
+        pytest.param(CMUDICT, lambda split: SPELLINGS["dev"], marks=pytest.mark.slow),
+        pytest.param(AN4, made_up_utterances, marks=pytest.mark.slow),
+        pytest.param(EMOJI_CAPTIONS, made_up_pictures, marks=pytest.mark.slow),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_card_s_picture_shows_what_a_subject_s_example_is_answered_by(subject, read, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "explain", functools.partial(zoo.explain, method="gradient_x_input"))
+    subject = dataclasses.replace(subject, read=read)
+    chosen = recipe(subject)
+    if subject.name == "cmudict":
+        chosen = dataclasses.replace(recipe(subject, decoder_sequence_length=5), backbone=PARTS)
+    store.save(subject.build(chosen, subject.prepare(chosen, tmp_path)), tmp_path / "preset")
+    train._draw(subject, tmp_path / "preset", tmp_path / "look.png")
+    assert (tmp_path / "look.png").read_bytes().startswith(b"\x89PNG")

@@ -29,8 +29,8 @@ def draw_on_image(image, maps, grid=None, limit=None, path=None):
     return draw_together([image_drawing(image, maps, grid, limit)], path=path)
 
 
-def image_drawing(image, maps, grid=None, limit=None):
-    """As `draw_on_image`, as a part for `draw_together`."""
+def image_drawing(image, maps, grid=None, limit=None, label="image"):
+    """As `draw_on_image`, as a part for `draw_together`; `label` says what the image is."""
     image, maps = pixels(image), by_name(maps, 1, 2)
     high, wide = image.shape[:2]
     maps = {name: each if each.ndim == 2 else on_grid(each, grid, high, wide) for name, each in maps.items()}
@@ -46,7 +46,7 @@ def image_drawing(image, maps, grid=None, limit=None):
         for panel in panels:
             panel.set_axis_off()
         panels[0].imshow(image, cmap="gray", vmin=0.0, vmax=1.0)
-        panels[0].set_title("image", fontsize=9)
+        panels[0].set_title(label, **literal(fontsize=9))
         grey = image if image.ndim == 2 else image @ np.array([0.299, 0.587, 0.114], "float32")
         for panel, (name, each) in zip(panels[1:], maps.items()):
             panel.imshow(grey, cmap="gray", vmin=0.0, vmax=1.0)

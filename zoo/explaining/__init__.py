@@ -1,0 +1,1 @@
+"""What `zoo.explain` knows of each kind of input, a file each, and of models that answer in words."""

@@ -1,0 +1,48 @@
+"""What a model's layers compute over positions: weights, mixing matrices, last vectors."""
+
+import contextlib
+import inspect
+
+import keras
+import numpy as np
+
+from keras_attn import inspection
+from keras_attn.inspection.weights import ASKING
+
+#: The most backward passes that are made to see what every position looks at.
+PASSES = 2**14
+
+
+def weights(model, inputs):
+    """Weights `(H, T, S)` by name, and what is to be said about them."""
+    if not any(ASKING in inspect.signature(layer.call).parameters for layer in model._flatten_layers()):
+        return {}, ["No layer of the model computes weights: what it looks at is seen by its derivatives alone."]
+    found, notes = {}, []
+    for name, each in inspection.weights(model, inputs).items():
+        if isinstance(each, np.ndarray) and each.ndim in (3, 4) and len(each) == 1:
+            found[f"weights of {name}"] = each[0] if each.ndim == 4 else each
+        else:
+            notes.append(f"Left out: the weights of {name}, which are not those of a row of positions.")
+    return found, notes
+
+
+def mixing(model, inputs):
+    """Of layers without weights the mean size of their mixing matrices, `(1, T, S)`, by name; of some there is none."""
+    with contextlib.suppress(ValueError):
+        matrices = inspection.implicit_weights(model, inputs)
+        return {f"mixing of {name}": np.abs(each.matrix).mean(axis=1) for name, each in matrices.items()}
+    return {}
+
+
+def states(model, inputs):
+    """The model up to the last layer with a vector at each position, and how many; None and 0 if none is in reach."""
+    if not getattr(model, "inputs", None):
+        return None, 0
+    for layer in reversed(model.layers):
+        # What was never called, or several times, has no output of its own.
+        symbolic = getattr(layer, "output", None) if layer._inbound_nodes else None
+        if isinstance(symbolic, keras.KerasTensor) and len(symbolic.shape) == 3:
+            found = keras.Model(model.input, symbolic)
+            _, length, width = found(inputs, training=False).shape
+            return (found, length) if length > 1 and length * width <= PASSES else (None, 0)
+    return None, 0

@@ -1,0 +1,23 @@
+"""Series of numbers: what is shown are spans of time."""
+
+import numpy as np
+
+from zoo.explaining.cells import SPANS, Cells, Given
+
+
+def read(preprocessor, numbers, shape):
+    series = numbers.astype("float32")
+    series = series[:, None] if series.ndim == 1 else series
+    # Of a longer series the preprocessor keeps the last steps.
+    series = series[-(getattr(preprocessor, "sequence_length", None) or 0) :]
+    if series.ndim != 2 or any(want not in (None, size) for want, size in zip(shape[1:], series.shape)):
+        raise ValueError(f"The model takes series of shape {shape[1:]}. Received: an array of shape {series.shape}")
+    inputs = series[None] if preprocessor is None else np.asarray(preprocessor(series[None]))
+    return Given("series", inputs, series)
+
+
+def cells(model, given, lengths):
+    length = len(given.subject)
+    fitting = [count for count in lengths if 1 < count <= min(length, 4 * SPANS)]
+    count = fitting[0] if fitting else min(length, SPANS)
+    return Cells(count, None, given.inputs, lambda model: model, np.arange(length) * count // length)
