@@ -86,10 +86,10 @@ class ScaleBack(keras.layers.Layer):
         `(B, S, channels)`.
 
     Example:
-    >>> series = keras.ops.array([[[3.0, 0.0], [5.0, 0.0], [7.0, 0.0]]])
+    >>> series = keras.ops.array([[[3.0, 0.0], [7.0, 0.0]]])
     >>> found = ScaleBack([0])(keras.ops.ones((1, 1, 1)), series=series)
     >>> keras.ops.convert_to_numpy(found).round(3).tolist()
-    [[[1.633]]]
+    [[[2.0]]]
     """
 
     def __init__(self, channels=None, **kwargs):

@@ -54,8 +54,8 @@ def presets():
     """The presets that come with the zoo: a dict from name to card.
 
     Example:
-    >>> sorted(presets())
-    ['mixer_gru_sst2', 'mixer_multi_head_sst2']
+    >>> presets()["mixer_gru_sst2"]["kind"]
+    'implicit'
     """
     return {name: card(name) for name in PRESETS}
 
