@@ -25,6 +25,7 @@ def test_pretrained_models_tell_praise_from_scorn():
         assert praise > 0.5 > scorn
 
 
+@pytest.mark.slow
 def test_a_small_search_ends_with_a_verdict(tmp_path):
     result = load("03_tuning").main(tmp_path / "out", trials=1, seeds=2, epochs=1)
     # So small a budget may well show nothing, and then it must say so.
