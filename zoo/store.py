@@ -42,7 +42,7 @@ TASKS = {
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
     "mixer_additive_physionet2012": "512fe7747c65e09894adf321498b4d7a917620e94f2b136ed866edf30bfdb6df",
-    "mixer_gated_conv_etth1": "64c8fb9d50640b4131f950794f9a13ccb1a5e385f247bc31bab09ac5fa3ff443",
+    "mixer_gated_conv_etth1": "36c32cd02392b8c8d74fccb369791b58997b74028f30be6116a2c9a54ff9f64a",
     "mixer_gated_conv_ucr_italypowerdemand": "a50f61124325c131dea812b99c702fb9a703f5e1fc50a93ac9f9be78424f1fe2",
     "mixer_gru_physionet2012": "f70d9a62a5d32c53471ba904911fdbc0021c891732399002e910c89ca7cdce66",
     "mixer_gru_sst2": "f8fc2fc56bf0827aba75dd9690dc8f184edd838195c3899192570e0244d2c9e8",

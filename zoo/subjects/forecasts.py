@@ -69,7 +69,11 @@ def _ett(name, published):
     return Forecasts(
         name=name.lower(),
         summary=f"Loads and oil temperature of an electricity transformer ({name}), 96 hours ahead from 336",
-        data=f"ETT, {name}, hourly: 12 months to train, 4 to choose, 4 to test; {ett.SOURCE}",
+        data=(
+            f"ETT, {name}, hourly: 12 months to train, 4 to choose, 4 to test. What the model reads and in which scale "
+            "it answers was changed twice after errors of 0.475 and 0.455 on the test part of ETTh1 had been seen; "
+            f"{ett.SOURCE}"
+        ),
         licence=ett.LICENCE,
         limits="Knows one transformer in China from July 2016 to June 2017.",
         measure="mean squared error, standardised",
