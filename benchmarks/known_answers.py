@@ -19,7 +19,6 @@ core, 22 s on average: about 14 hours of a core, 7 on two. `report` says what wa
 import argparse
 import gc
 import itertools
-import json
 import os
 import time
 import zlib
@@ -29,7 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from tuning import decide, families, spaces, tasks
+from tuning import decide, families, ledger, spaces, tasks
 from tuning.budget import Budget
 from tuning.seeds import derive
 from tuning.training import Recipe, Workbench, latency, score
@@ -66,7 +65,7 @@ def _run_unit(task, data, version, family, size, done, options):
             start = time.perf_counter(), time.process_time()
             line |= _attempt(bench, budget, family, rate, seed)
             line |= {"wall": time.perf_counter() - start[0], "cpu": time.process_time() - start[1]}
-            append(options.out, line)
+            ledger.append(options.out, line)
             print(_describe(line), flush=True)
     bench.close()
     keras.utils.clear_session(free_memory=True)
@@ -110,32 +109,8 @@ def _describe(line):
 
 
 def read(path):
-    """The lines of a file of runs, of those of one run the last; what a kill left unfinished is no line."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found = [line for line in map(_parse, lines) if line is not None]
-    return list({_key(line): line for line in found}.values())
-
-
-def _parse(line):
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None
-
-
-def append(path, line):
-    """Adds a line in one write, so that two processes may share a file; behind half a line, on a line of its own."""
-    text = (json.dumps(line) + "\n").encode()
-    with open(path, "ab+", buffering=0) as file:
-        if file.tell() and _last_byte(file) != b"\n":
-            text = b"\n" + text
-        file.write(text)
-        os.fsync(file.fileno())
-
-
-def _last_byte(file):
-    file.seek(-1, os.SEEK_END)
-    return file.read(1)
+    """The lines of a file of runs."""
+    return ledger.read(path, _key)
 
 
 def candidates(lines, size):

@@ -23,7 +23,6 @@ import argparse
 import dataclasses
 import gc
 import io
-import json
 import os
 import time
 import zlib
@@ -33,7 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from tuning import decide, families, tasks
+from tuning import decide, families, ledger, tasks
 from tuning.seeds import derive
 from tuning.tasks import real
 
@@ -99,7 +98,7 @@ def _run_point(task, point, mine, done, options, deadline):
             start = time.perf_counter(), time.process_time()
             line |= _attempt(bench, family, line)
             line |= {"wall": time.perf_counter() - start[0], "cpu": time.process_time() - start[1]}
-            append(options.out, line)
+            ledger.append(options.out, line)
             done[_key(line)] = line
             print(_describe(line), flush=True)
         bench.close()
@@ -186,32 +185,8 @@ def _describe(line):
 
 
 def read(path):
-    """The lines of a file of runs, of those of one run the last; what a kill left unfinished is no line."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    found = [line for line in map(_parse, lines) if line is not None]
-    return list({_key(line): line for line in found}.values())
-
-
-def _parse(line):
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None
-
-
-def append(path, line):
-    """Adds a line in one write, so that two processes may share a file; behind half a line, on a line of its own."""
-    text = (json.dumps(line) + "\n").encode()
-    with open(path, "ab+", buffering=0) as file:
-        if file.tell() and _last_byte(file) != b"\n":
-            text = b"\n" + text
-        file.write(text)
-        os.fsync(file.fileno())
-
-
-def _last_byte(file):
-    file.seek(-1, os.SEEK_END)
-    return file.read(1)
+    """The lines of a file of runs."""
+    return ledger.read(path, _key)
 
 
 @dataclasses.dataclass(frozen=True)

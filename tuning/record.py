@@ -3,10 +3,9 @@
 import dataclasses
 import hashlib
 import json
-import os
 from pathlib import Path
 
-from tuning import decide
+from tuning import decide, ledger
 from tuning.characteristics import Characteristics
 
 #: Verdicts that were measured by the project, and come with it.
@@ -190,14 +189,7 @@ def append(found, path):
         raise RecordError(f"The package's own record stays as it is: name a file of yours. Received: {path}")
     if path.exists() and found in read(path):
         return
-    line = json.dumps({"revision": REVISION, **dataclasses.asdict(found)}) + "\n"
-    if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
-        line = "\n" + line
-    with open(path, "a", encoding="utf-8") as file:
-        # In one piece: of a process that is killed all is there, or nothing.
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+    ledger.append(path, {"revision": REVISION, **dataclasses.asdict(found)})
 
 
 def load(paths=()):

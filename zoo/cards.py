@@ -24,7 +24,7 @@ FIELDS = {
     "published": "What others reached",
     "parameters": "Parameters",
     "megabytes": "Size of the weights in MB",
-    "training_s": "Seconds of training, by seed",
+    "training_s": "Seconds of training, by seed, by the clock, whatever else ran",
     "latency_ms": "Milliseconds for one example",
     "weights": "Weights stored as",
     "trained_with": "Trained with",

@@ -41,10 +41,10 @@ TASKS = {
 }
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
-    "mixer_additive_physionet2012": "512fe7747c65e09894adf321498b4d7a917620e94f2b136ed866edf30bfdb6df",
-    "mixer_gated_conv_etth1": "36c32cd02392b8c8d74fccb369791b58997b74028f30be6116a2c9a54ff9f64a",
-    "mixer_gated_conv_ucr_italypowerdemand": "a50f61124325c131dea812b99c702fb9a703f5e1fc50a93ac9f9be78424f1fe2",
-    "mixer_gru_physionet2012": "f70d9a62a5d32c53471ba904911fdbc0021c891732399002e910c89ca7cdce66",
+    "mixer_additive_physionet2012": "d247948634e158f07372b4647937276b4ae3c8803ba4ea6013d1470e247d9bcf",
+    "mixer_gated_conv_etth1": "2d47497ffb3300bef433ec60a61bc52941b997d60a04ab79de795488b4a82977",
+    "mixer_gated_conv_ucr_italypowerdemand": "64be38f7442d63e789d4d53af0e6212e117c8930e1b8b8e686a415beea18799f",
+    "mixer_gru_physionet2012": "14cbe4c76069d3d392da3fde2aba6f200549eff598e49310b5231641974b18aa",
     "mixer_gru_sst2": "f8fc2fc56bf0827aba75dd9690dc8f184edd838195c3899192570e0244d2c9e8",
     "mixer_multi_head_sst2": "8c608a1477291236e54f1bcfb82e1acb1aa31b29e9bef16793ee4306ac063ef1",
 }

@@ -143,7 +143,7 @@ def _compile(model, recipe, subject, steps):
         0.0, max(1, steps - warmup), warmup_target=recipe.learning_rate, warmup_steps=warmup
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, clipnorm=1.0)
-    model.compile(optimizer, loss=subject.loss())
+    model.compile(optimizer, loss=subject.loss(recipe))
 
 
 def _publish(course, task, runs, best, directory):

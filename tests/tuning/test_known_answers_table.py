@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning import tasks
+from tuning import ledger, tasks
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "known_answers.py"
 
@@ -59,17 +59,17 @@ def test_a_rate_that_is_not_through_with_all_seeds_is_no_choice_yet(table):
 
 def test_a_run_that_was_done_twice_counts_once(table, tmp_path):
     for test in (0.3, 0.4):
-        table.append(tmp_path / "runs.jsonl", line(test=test))
+        ledger.append(tmp_path / "runs.jsonl", line(test=test))
     assert [found["test"] for found in table.read(tmp_path / "runs.jsonl")] == [0.4]
 
 
 def test_half_a_line_that_a_kill_left_is_no_line_and_harms_none(table, tmp_path):
     path = tmp_path / "runs.jsonl"
-    table.append(path, line(seed=0))
+    ledger.append(path, line(seed=0))
     with open(path, "a") as file:
         file.write('{"task": "rec')
-    table.append(path, line(seed=1))
-    table.append(path, line(seed=2))
+    ledger.append(path, line(seed=1))
+    ledger.append(path, line(seed=2))
     assert [found["seed"] for found in table.read(path)] == [0, 1, 2]
     assert table.read(tmp_path / "none.jsonl") == []
 
@@ -96,8 +96,8 @@ def test_other_data_and_other_epochs_make_another_task(table):
 def test_a_row_says_who_wins_by_how_much_and_what_is_published(table, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(table, "fingerprint", lambda task, data: "0")
     for seed in range(3):
-        table.append(tmp_path / "x", line(seed=seed, test=0.25 + seed / 1000))
-        table.append(tmp_path / "x", line("multi_head", "explicit", seed=seed, test=0.75))
+        ledger.append(tmp_path / "x", line(seed=seed, test=0.25 + seed / 1000))
+        ledger.append(tmp_path / "x", line("multi_head", "explicit", seed=seed, test=0.75))
     table.report(argparse.Namespace(tasks=["recall"], out=tmp_path / "x", seeds=3))
     said = capsys.readouterr().out
     row = "| recall | 40,000 | gru 0.251 | multi_head 0.750 |  | +0.499 (+0.497 to +0.501) | explicit | explicit |"

@@ -61,12 +61,16 @@ MADE_UP = {
 }
 
 
+#: What subjects say of the sizes of their data.
+SIZES = {"etth1": {"horizon": 5}, "fashion_mnist": {"image_shape": (8, 12, 1)}}
+
+
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch, tmp_path):
     """Subjects that read made-up data, and a place of their own for what is learnt."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     for name, read in MADE_UP.items():
-        monkeypatch.setitem(SUBJECTS, name, dataclasses.replace(SUBJECTS[name], read=read))
+        monkeypatch.setitem(SUBJECTS, name, dataclasses.replace(SUBJECTS[name], read=read, **SIZES.get(name, {})))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.tuning.standins import BLOBS
-from tuning import decide, tasks
+from tuning import decide, ledger, tasks
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "benchmarks" / "verdicts.py"
@@ -123,13 +123,13 @@ def test_a_tie_and_a_control_that_does_as_well_are_said(verdicts):
 def test_moves_are_drawn_once_all_shares_are_there(verdicts, tmp_path):
     lines = [*whole(), *whole(0.7, 0.6, length=0.25)]
     for each in lines:
-        verdicts.append(tmp_path / "runs.jsonl", each)
+        ledger.append(tmp_path / "runs.jsonl", each)
     options = argparse.Namespace(out=tmp_path / "runs.jsonl", page=tmp_path / "verdicts.md")
     verdicts.report(options)
     said = options.page.read_text(encoding="utf-8")
     assert "With sequence length, begun: `etth1`." in said and "images/" not in said
     for each in whole(0.72, 0.6, length=0.5):
-        verdicts.append(options.out, each)
+        ledger.append(options.out, each)
     verdicts.report(options)
     said = options.page.read_text(encoding="utf-8")
     assert "| `etth1` | 0.25 | multi_head 0.701 | gru 0.601 | +0.100 (+0.099 to +0.101) | 3 |" in said
@@ -142,11 +142,11 @@ def test_moves_are_drawn_once_all_shares_are_there(verdicts, tmp_path):
 
 def test_half_a_line_that_a_kill_left_is_no_line_and_harms_none(verdicts, tmp_path):
     path = tmp_path / "runs.jsonl"
-    verdicts.append(path, line(seed=0))
+    ledger.append(path, line(seed=0))
     with open(path, "a") as file:
         file.write('{"task": "ett')
-    verdicts.append(path, line(seed=1))
-    verdicts.append(path, line(seed=1, test=0.75))
+    ledger.append(path, line(seed=1))
+    ledger.append(path, line(seed=1, test=0.75))
     assert [(found["seed"], found["test"]) for found in verdicts.read(path)] == [(0, 0.5), (1, 0.75)]
     assert verdicts.read(tmp_path / "none.jsonl") == []
 
@@ -200,7 +200,7 @@ def test_a_run_that_is_cut_goes_on_where_it_was(verdicts, monkeypatch, tmp_path)
     again = verdicts.read(options.out)
     scores = [(each["learning_rate"], each["seed"], each["valid"], each["test"]) for each in again]
     assert scores == [
-        (each["learning_rate"], each["seed"], each["valid"], each["test"]) for each in map(verdicts._parse, lines)
+        (each["learning_rate"], each["seed"], each["valid"], each["test"]) for each in map(ledger.parse, lines)
     ]
     assert not any("failure" in each for each in again)
 

@@ -124,7 +124,7 @@ SPLITS = ["train", "dev", "test"]
 
 
 def test_forecasts_are_judged_in_standard_units_whatever_the_raw_ones_are(tmp_path):
-    subject = dataclasses.replace(ETT[0], read=made_up_windows)
+    subject = dataclasses.replace(ETT[0], read=made_up_windows, horizon=5)
     preprocessor = subject.prepare(recipe(subject), tmp_path)
     task = subject.build(recipe(subject), preprocessor)
     inputs, answers = subject.load("test")
@@ -260,7 +260,7 @@ def made_up_pictures(split):
 
 
 def test_captions_word_by_word_from_a_bare_model_are_those_that_are_generated(tmp_path):
-    subject = dataclasses.replace(EMOJI_CAPTIONS, read=made_up_pictures)
+    subject = dataclasses.replace(EMOJI_CAPTIONS, read=made_up_pictures, image_shape=(8, 16, 3))
     preprocessor = subject.prepare(recipe(subject), tmp_path)
     task = subject.build(recipe(subject, attention={"mixer": "additive", "units": 7}), preprocessor)
     task.output_dense.kernel.assign(task.output_dense.kernel * 9)
@@ -273,7 +273,7 @@ def test_captions_word_by_word_from_a_bare_model_are_those_that_are_generated(tm
 
 
 def test_pictures_are_moved_and_what_is_said_of_them_stays(tmp_path):
-    subject = dataclasses.replace(EMOJI_CAPTIONS, read=made_up_pictures)
+    subject = dataclasses.replace(EMOJI_CAPTIONS, read=made_up_pictures, image_shape=(8, 16, 3))
     preprocessor = subject.prepare(recipe(subject), tmp_path)
     images, captions = subject.load("train")
     encoded = subject.encode(preprocessor, images)
@@ -361,7 +361,7 @@ def test_a_smoothed_loss_is_what_its_formula_says():
     expected = -((shares * chances).sum(axis=-1) * weights).sum() / weights.sum()
     found = SmoothedCrossentropy(0.1)(labels, logits, sample_weight=weights)
     assert float(found) == pytest.approx(expected, rel=1e-5)
-    assert MULTI30K.loss().get_config()["smoothing"] == 0.1
+    assert MULTI30K.loss(recipe(MULTI30K)).get_config()["smoothing"] == 0.1
 
 
 @pytest.mark.parametrize(

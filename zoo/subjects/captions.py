@@ -20,12 +20,14 @@ class Captions(Subject):
 
     Args:
         read: a function from a split's name to `(N, H, W, C)`, from 0 to 255, and a list of captions.
+        image_shape: `(H, W, C)`.
         sequence_length: words and an end, of a caption at most.
         shift: pixels, at most, by which a training image is moved along each side. None is turned: captions say
             which way people face.
     """
 
     read: Callable = None
+    image_shape: tuple = ()
     sequence_length: int = 16
     shift: int = 2
 
@@ -43,11 +45,11 @@ class Captions(Subject):
         return MixerCaptionerPreprocessor(SymbolTokenizer.of(captions), converter, self.sequence_length)
 
     def build(self, recipe, preprocessor):
-        backbone = MixerImageBackbone(self.load("train")[0].shape[1:], **recipe.backbone)
+        backbone = MixerImageBackbone(self.image_shape, **recipe.backbone)
         size = preprocessor.tokenizer.vocabulary_size()
         return MixerCaptioner(backbone, size, preprocessor=preprocessor, **self.settings(recipe))
 
-    def loss(self):
+    def loss(self, recipe):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 
     def encode(self, preprocessor, inputs):
@@ -111,4 +113,5 @@ EMOJI_CAPTIONS = Captions(
     limits="Knows Google's pictures of emoji and the words of their names; nothing of photographs.",
     measure="share of names that are right word for word",
     read=emoji_captions.load,
+    image_shape=(64, 64, 3),
 )

@@ -17,9 +17,11 @@ class Forecasts(Subject):
 
     Args:
         read: a function from a split's name to `zoo.datasets.windows.Windows` in the units of the source.
+        horizon: how many steps are forecast.
     """
 
     read: Callable = None
+    horizon: int = 96
 
     #: The share in [0, 1) of what is pooled dropped, and how the vectors of all patches are pooled.
     OPTIONS = {"head_dropout": 0.2, "pooling": "flatten"}
@@ -30,22 +32,23 @@ class Forecasts(Subject):
 
     def prepare(self, recipe, work):
         windows = self.read("train")
-        return MixerSeriesPreprocessor(windows.mean, windows.deviation, targets=range(windows.x.shape[2]))
+        _, length, channels = windows.x.shape
+        return MixerSeriesPreprocessor(windows.mean, windows.deviation, length, targets=range(channels))
 
     def build(self, recipe, preprocessor):
-        inputs, answers = self.load("train")
-        backbone = MixerSeriesBackbone(1, sequence_length=inputs.shape[1], standardize=True, **recipe.backbone)
+        length = preprocessor.sequence_length
+        backbone = MixerSeriesBackbone(1, sequence_length=length, standardize=True, **recipe.backbone)
         settings = self.settings(recipe)
         return MixerForecaster(
             backbone,
-            answers.shape[1],
+            self.horizon,
             preprocessor=preprocessor,
             dropout=settings["head_dropout"],
             pooling=settings["pooling"],
             channel_independent=True,
         )
 
-    def loss(self):
+    def loss(self, recipe):
         return keras.losses.MeanSquaredError()
 
     def align(self, preprocessor, inputs, answers):

@@ -1,9 +1,7 @@
 """Images that are classified."""
 
 import dataclasses
-from collections.abc import Callable
 
-import keras
 import numpy as np
 
 from zoo.batches import Shuffled
@@ -14,31 +12,23 @@ from zoo.image import (
     MixerImageClassifierPreprocessor,
     MixerImageConverter,
 )
-from zoo.subjects.subject import Subject, as_arrays, share_right, smooth
+from zoo.subjects.subject import Labelled, as_arrays
 
 
 @dataclasses.dataclass(frozen=True)
-class Images(Subject):
+class Images(Labelled):
     """Images of one size, each with one label.
 
     Args:
-        read: a function from a split's name to `(N, H, W, C)`, from 0 to 255, and labels `(N,)`.
-        names: the classes.
+        image_shape: `(H, W, C)`; pixels are from 0 to 255.
         shift: pixels, at most, by which a training image is moved along each side; it may be turned left to right too.
     """
 
-    read: Callable = None
-    names: tuple = ()
+    image_shape: tuple = ()
     shift: int = 2
 
     #: The share in [0, 1) of the pooled vector dropped, and of a label spread over all classes.
     OPTIONS = {"head_dropout": 0.2, "label_smoothing": 0.05}
-
-    def load(self, split):
-        return self.read(split)
-
-    def classes(self):
-        return self.names
 
     def prepare(self, recipe, work):
         x, _ = self.load("train")
@@ -47,19 +37,13 @@ class Images(Subject):
         return MixerImageClassifierPreprocessor(MixerImageConverter(scale=1 / deviation, offset=-mean / deviation))
 
     def build(self, recipe, preprocessor):
-        backbone = MixerImageBackbone(self.load("train")[0].shape[1:], **recipe.backbone)
+        backbone = MixerImageBackbone(self.image_shape, **recipe.backbone)
         dropout = self.settings(recipe)["head_dropout"]
         return MixerImageClassifier(backbone, len(self.names), preprocessor=preprocessor, dropout=dropout)
-
-    def loss(self):
-        return keras.losses.CategoricalCrossentropy(from_logits=True)
 
     def encode(self, preprocessor, inputs):
         pieces = np.array_split(inputs, max(1, len(inputs) // 1000))
         return np.concatenate([as_arrays(preprocessor(piece)).astype("float32") for piece in pieces])
-
-    def targets(self, recipe, answers):
-        return smooth(answers, len(self.names), self.settings(recipe)["label_smoothing"])
 
     def batches(self, recipe, preprocessor, inputs, targets, seed):
         return Shuffled(inputs, targets, recipe.batch_size, seed, change=self._change)
@@ -77,9 +61,6 @@ class Images(Subject):
         moved[turned] = moved[turned, :, ::-1]
         return moved
 
-    def score(self, outputs, answers):
-        return share_right(outputs, answers)
-
 
 FASHION_MNIST = Images(
     name="fashion_mnist",
@@ -90,4 +71,5 @@ FASHION_MNIST = Images(
     measure="accuracy",
     read=fashion_mnist.load,
     names=fashion_mnist.CLASSES,
+    image_shape=(28, 28, 1),
 )

@@ -97,7 +97,7 @@ class Pairs(Subject):
     def mixer(self, recipe):
         return {name: recipe.backbone[name] for name in ("encoder_mixer", "decoder_mixer", "reader")}
 
-    def loss(self):
+    def loss(self, recipe):
         return SmoothedCrossentropy(self.smoothing)
 
     def encode(self, preprocessor, inputs):

@@ -3,30 +3,25 @@
 import dataclasses
 from collections.abc import Callable
 
-import keras
 import numpy as np
 
 from zoo.batches import Shuffled
 from zoo.datasets import mitbih, physionet2012, ucr
 from zoo.series import MixerSeriesBackbone, MixerSeriesClassifier, MixerSeriesPreprocessor
-from zoo.subjects.subject import Subject, share_right, smooth
+from zoo.subjects.subject import Labelled, share_right
 
 
 @dataclasses.dataclass(frozen=True)
-class Series(Subject):
+class Series(Labelled):
     """Series of one length, each with one label.
 
     Args:
-        read: a function from a split's name to `(N, T, C)` and labels `(N,)`.
-        names: the classes.
         figures: a function from logits and labels to the scores, a dict whose first is `score`.
         change: a function of a random generator and a batch of series that gives others, to train on; None for none.
         without_dev: whether there are too few examples to hold some out: then "dev" is "train", and the last of equally
             good epochs is kept.
     """
 
-    read: Callable = None
-    names: tuple = ()
     figures: Callable = None
     change: Callable | None = None
     without_dev: bool = False
@@ -38,32 +33,25 @@ class Series(Subject):
     def load(self, split):
         return self.read("train" if self.without_dev and split == "dev" else split)
 
-    def classes(self):
-        return self.names
-
     def is_better(self, score, than):
         return score >= than if self.without_dev else super().is_better(score, than)
 
     def prepare(self, recipe, work):
         x, _ = self.load("train")
         mean, deviation = np.nanmean(x, axis=(0, 1)), np.nanstd(x, axis=(0, 1))
-        return MixerSeriesPreprocessor(mean, np.where(deviation > 0, deviation, 1.0))
+        return MixerSeriesPreprocessor(mean, np.where(deviation > 0, deviation, 1.0), sequence_length=x.shape[1])
 
     def build(self, recipe, preprocessor):
-        x, _ = self.load("train")
-        backbone = MixerSeriesBackbone(x.shape[2], sequence_length=x.shape[1], **recipe.backbone)
+        channels, length = len(preprocessor.mean), preprocessor.sequence_length
+        backbone = MixerSeriesBackbone(channels, sequence_length=length, **recipe.backbone)
         dropout = self.settings(recipe)["head_dropout"]
         return MixerSeriesClassifier(backbone, len(self.names), preprocessor=preprocessor, dropout=dropout)
 
-    def loss(self):
-        return keras.losses.CategoricalCrossentropy(from_logits=True)
-
     def targets(self, recipe, answers):
-        settings = self.settings(recipe)
         shares = np.bincount(answers, minlength=len(self.names)) / len(answers)
-        weights = np.maximum(shares, 1 / len(answers)) ** -settings["balance"]
+        weights = np.maximum(shares, 1 / len(answers)) ** -self.settings(recipe)["balance"]
         weights = weights / (shares @ weights)
-        return smooth(answers, len(self.names), settings["label_smoothing"]), weights[answers].astype("float32")
+        return super().targets(recipe, answers), weights[answers].astype("float32")
 
     def batches(self, recipe, preprocessor, inputs, targets, seed):
         targets, weights = targets
@@ -196,7 +184,7 @@ PHYSIONET = Series(
     limits="Knows four intensive care units of one hospital before 2010; not for use on patients.",
     measure="area under the receiver's curve",
     published=(
-        "logistic regression on means, least and largest values, A to B, measured on this data: 0.839",
+        "logistic regression on the same stays, each summed up, `python benchmarks/stays.py`: 0.856, better than these",
         "GRU-D 0.842 and GRU 0.823, five-fold on set A, Che 2018",
     ),
     read=_read_stays,

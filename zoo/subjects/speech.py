@@ -22,33 +22,23 @@ from zoo.speech import (
     MixerSpeechClassifier,
     MixerSpeechClassifierPreprocessor,
 )
-from zoo.subjects.subject import Subject, share_right, smooth
+from zoo.subjects.subject import Labelled, Subject
 from zoo.tokens import SymbolTokenizer
 
 
 @dataclasses.dataclass(frozen=True)
-class SpokenWords(Subject):
+class SpokenWords(Labelled):
     """Recordings of one word each.
 
     Args:
-        read: a function from a split's name to a list of waves and an array of labels.
-        names: the classes.
         sample_rate: of the waves, in Hz.
     """
 
-    read: Callable = None
-    names: tuple = ()
     sample_rate: int = 8000
 
     #: How many bands of pitch a frame has; the share in [0, 1) of the pooled vector dropped, and of a label spread over
     #: all classes.
     OPTIONS = {"bands": 40, "head_dropout": 0.2, "label_smoothing": 0.05}
-
-    def load(self, split):
-        return self.read(split)
-
-    def classes(self):
-        return self.names
 
     def prepare(self, recipe, work):
         converter = MixerAudioConverter(sample_rate=self.sample_rate, bands=self.settings(recipe)["bands"])
@@ -62,17 +52,8 @@ class SpokenWords(Subject):
         dropout = settings["head_dropout"]
         return MixerSpeechClassifier(backbone, len(self.names), preprocessor=preprocessor, dropout=dropout)
 
-    def loss(self):
-        return keras.losses.CategoricalCrossentropy(from_logits=True)
-
-    def targets(self, recipe, answers):
-        return smooth(answers, len(self.names), self.settings(recipe)["label_smoothing"])
-
     def batches(self, recipe, preprocessor, inputs, targets, seed):
         return Recordings(inputs, targets, recipe.batch_size, seed, change=speak_otherwise)
-
-    def score(self, outputs, answers):
-        return share_right(outputs, answers)
 
 
 def speak_otherwise(random, inputs, speed=0.15, pitch=0.1):
@@ -166,7 +147,7 @@ class Transcripts(Subject):
         size, dropout = preprocessor.tokenizer.vocabulary_size(), self.settings(recipe)["head_dropout"]
         return MixerSpeechRecognizer(backbone, size, preprocessor=preprocessor, dropout=dropout)
 
-    def loss(self):
+    def loss(self, recipe):
         return keras.losses.CTC()
 
     def align(self, preprocessor, inputs, answers):

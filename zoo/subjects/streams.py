@@ -53,7 +53,7 @@ class Stream(Subject):
         settings = self.settings(recipe)
         return MixerCausalLM(backbone, preprocessor, tied=settings["tied"], dropout=settings["head_dropout"])
 
-    def loss(self):
+    def loss(self, recipe):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def encode(self, preprocessor, inputs):

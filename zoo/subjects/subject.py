@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -53,8 +54,8 @@ class Subject(abc.ABC):
         """The task model, untrained."""
 
     @abc.abstractmethod
-    def loss(self):
-        """What training makes small: a `keras.losses.Loss` of encoded answers."""
+    def loss(self, recipe):
+        """What training makes small: a `keras.losses.Loss` of targets."""
 
     @abc.abstractmethod
     def score(self, outputs, answers):
@@ -116,6 +117,35 @@ class Subject(abc.ABC):
         return {**self.OPTIONS, **recipe.options}
 
 
+@dataclasses.dataclass(frozen=True)
+class Labelled(Subject):
+    """The base of subjects whose examples have one label each. Their `OPTIONS` have a `label_smoothing`.
+
+    Args:
+        read: a function from a split's name to raw inputs and an array of labels `(N,)`.
+        names: the classes.
+    """
+
+    read: Callable = None
+    names: tuple = ()
+
+    def load(self, split):
+        return self.read(split)
+
+    def classes(self):
+        return self.names
+
+    def loss(self, recipe):
+        smoothing = self.settings(recipe)["label_smoothing"]
+        return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+
+    def targets(self, recipe, answers):
+        return keras.utils.to_categorical(answers, len(self.names)).astype("float32")
+
+    def score(self, outputs, answers):
+        return share_right(outputs, answers)
+
+
 def as_arrays(values):
     """Tensors, or a dict of them, as arrays; floats of double precision as single ones."""
     if isinstance(values, dict):
@@ -127,8 +157,3 @@ def as_arrays(values):
 def share_right(logits, labels):
     """The share of examples whose largest logit is the label's."""
     return float(np.mean(np.argmax(logits, axis=-1) == labels))
-
-
-def smooth(labels, classes, smoothing):
-    """Labels as shares of the classes: 1 - smoothing for the label, the rest spread over all; float32."""
-    return np.eye(classes, dtype="float32")[labels] * (1 - smoothing) + smoothing / classes

@@ -53,7 +53,7 @@ class Tags(Subject):
         backbone = MixerTextBackbone(preprocessor.tokenizer.vocabulary_size(), **recipe.backbone)
         return MixerTagger(backbone, len(self.names), preprocessor=preprocessor)
 
-    def loss(self):
+    def loss(self, recipe):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 
     def align(self, preprocessor, inputs, answers):

@@ -3,31 +3,25 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
 
-import keras
 import keras_hub
 
 from zoo.batches import Batches
 from zoo.datasets import reuters, sst2
-from zoo.subjects.subject import Subject, share_right, smooth
+from zoo.subjects.subject import Labelled
 from zoo.text import MixerTextBackbone, MixerTextClassifier, MixerTextClassifierPreprocessor, MixerTokenizer
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Texts(Subject):
+class Texts(Labelled):
     """Texts, each with one label.
 
     Args:
-        read: a function from a split's name to a list of texts and an array of labels.
-        names: the classes.
         splits: what the data set calls the parts to train on, to choose by and to test.
     """
 
-    read: Callable = None
-    names: tuple = ()
     splits: dict = dataclasses.field(default_factory=dict)
 
     #: Word pieces at most, learned from the training texts; tokens of a text at most, start and end included; shares
@@ -43,9 +37,6 @@ class Texts(Subject):
     def load(self, split):
         return self.read(self.splits.get(split, split))
 
-    def classes(self):
-        return self.names
-
     def prepare(self, recipe, work):
         settings = self.settings(recipe)
         file = work / f"{self.name}.{settings['vocabulary_size']}.vocabulary.txt"
@@ -57,18 +48,9 @@ class Texts(Subject):
         dropout = self.settings(recipe)["head_dropout"]
         return MixerTextClassifier(backbone, len(self.names), preprocessor=preprocessor, dropout=dropout)
 
-    def loss(self):
-        return keras.losses.CategoricalCrossentropy(from_logits=True)
-
-    def targets(self, recipe, answers):
-        return smooth(answers, len(self.names), self.settings(recipe)["label_smoothing"])
-
     def batches(self, recipe, preprocessor, inputs, targets, seed):
         unknown, share = preprocessor.tokenizer.token_to_id("[UNK]"), self.settings(recipe)["word_dropout"]
         return Batches(inputs, targets, recipe.batch_size, seed, unknown, share)
-
-    def score(self, outputs, answers):
-        return share_right(outputs, answers)
 
 
 def read_word_pieces(file, size, texts, lowercase=True):
