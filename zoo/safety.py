@@ -11,10 +11,18 @@ import re
 import zipfile
 from pathlib import Path, PurePosixPath
 
+import keras
+import keras_hub
+from packaging.version import InvalidVersion, Version
+
+import keras_attn
+
 CHECKSUMS = "checksums.json"
 #: Bytes of a config that are read: more is no model.
 LONGEST_CONFIG = 2**26
 PACKAGES = ("keras", "keras_hub", "keras_attn", "zoo", "tuning")
+#: What reads a preset: if it was of a newer version that saved it, that may be why it is not understood.
+READERS = {"keras-attn": keras_attn.__version__, "keras-hub": keras_hub.__version__, "keras": keras.__version__}
 #: Keras layers that carry code or read files of their own.
 CARRY_CODE = ("Lambda", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer")
 #: What stands for tensors, arrays and the like among the arguments of a functional model's layers.
@@ -28,10 +36,27 @@ class PresetError(ValueError):
 
 
 def write_checksums(directory):
-    """Writes SHA-256 and size of every file of the preset into its `checksums.json`."""
+    """Writes SHA-256 and size of every file of the preset, and who writes, into its `checksums.json`."""
     directory = Path(directory)
     files = {path: _describe(directory / path) for path in _list_files(directory) if path != CHECKSUMS}
-    (directory / CHECKSUMS).write_text(json.dumps({"files": files}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    content = {"files": files, "saved_with": READERS}
+    (directory / CHECKSUMS).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def newer(directory):
+    """What to do about a preset that a newer version saved than is here, a sentence; "" if none did, or none is known.
+
+    It is for presets that are not understood: most of a newer version's are.
+    """
+    try:
+        saved = read_json(directory, CHECKSUMS)["saved_with"]
+        behind = [name for name in READERS if Version(saved[name]) > Version(READERS[name])]
+    except (PresetError, KeyError, TypeError, InvalidVersion):
+        return ""
+    if not behind:
+        return ""
+    versions = ", ".join(f"{name} {saved[name]} (here: {READERS[name]})" for name in behind)
+    return f"It was saved with {versions}: upgrade with `pip install -U {' '.join(behind)}`, and try again."
 
 
 def verify(directory):

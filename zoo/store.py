@@ -77,9 +77,19 @@ def load(name_or_directory):
 
     Raises:
         ValueError: if there is no such preset; near names are shown.
-        PresetError: if the preset is damaged, or names what may not be built.
+        PresetError: if the preset is damaged, names what may not be built, or is of a version that is not here.
     """
     directory = _find(name_or_directory)
+    try:
+        return _build(directory)
+    except PresetError as error:
+        advice = safety.newer(directory)
+        if not advice:
+            raise
+        raise PresetError(f"{error} {advice}") from error
+
+
+def _build(directory):
     safety.verify(directory)
     task = TASKS[_read_class(directory, "task.json", TASKS)]
     # KerasHub takes a config.json of another form for a model of another library.

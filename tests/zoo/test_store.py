@@ -9,6 +9,7 @@ import keras_hub
 import numpy as np
 import pytest
 
+import keras_attn
 import zoo
 from tests.zoo.helpers import (
     CLASSES,
@@ -251,6 +252,32 @@ def test_a_model_of_another_library_is_refused(preset):
     safety.write_checksums(preset)
     with pytest.raises(zoo.PresetError, match="names None; it may name only zoo>MixerTextBackbone"):
         store.load(preset)
+
+
+def unknown(config):
+    config["config"]["backbone"]["config"]["mixer"] = "attention_of_tomorrow"
+
+
+@pytest.mark.parametrize(
+    ("saved_with", "advice"),
+    [
+        (
+            {"keras-attn": "99.1", "keras-hub": "0.1", "keras": "3.0"},
+            r"saved with keras-attn 99.1 .*upgrade with",
+        ),
+        ({"keras-attn": "0.0.1", "keras-hub": "0.1", "keras": "3.0"}, "tomorrow"),
+        ({"keras-attn": "?"}, "tomorrow"),
+        ([], "tomorrow"),
+    ],
+)
+def test_a_preset_that_a_newer_version_saved_and_that_is_not_understood_says_what_to_do(preset, saved_with, advice):
+    rewrite(preset, "task.json", unknown)
+    checksums = safety.read_json(preset, "checksums.json")
+    assert checksums["saved_with"]["keras-attn"] == keras_attn.__version__
+    (preset / "checksums.json").write_text(json.dumps({**checksums, "saved_with": saved_with}), encoding="utf-8")
+    with pytest.raises(zoo.PresetError, match=advice) as refused:
+        store.load(preset)
+    assert ("upgrade" in str(refused.value)) == ("99.1" in str(saved_with))
 
 
 @pytest.mark.parametrize("name", ["/etc/x.json", "../x.json", "", 7])

@@ -69,6 +69,10 @@ FASHION_MNIST = Images(
     licence=fashion_mnist.LICENCE,
     limits="Knows pictures of 28 x 28 pixels, light clothes on black, one piece each.",
     measure="accuracy",
+    published=(
+        "two convolutions, under 100,000 parameters: 0.925; with three dense layers, 500,000, augmented: 0.934",
+        "MLP of three layers 0.883; a wide residual network, 8.9 million parameters, 0.967 (the data set's own table)",
+    ),
     read=fashion_mnist.load,
     names=fashion_mnist.CLASSES,
     image_shape=(28, 28, 1),
