@@ -86,6 +86,16 @@ def array(values, what, *ndims, mask=None):
     return values
 
 
+def over_time(values):
+    """A series as a masked array `(T, C)`: NaN is what is missing. Something is there."""
+    values = ops.convert_to_numpy(values)
+    missing = np.isnan(np.asarray(values, dtype="float32"))
+    if missing.size and missing.all():
+        raise ValueError("A series must have a number that is not missing. Received: NaN only")
+    values = array(values, "series", 1, 2, mask=~missing)
+    return values[:, None] if values.ndim == 1 else values
+
+
 def by_name(maps, *ndims, mask=None):
     """Maps by name, as arrays; that of one alone has the name ""."""
     maps = maps if isinstance(maps, dict) else {"": maps}

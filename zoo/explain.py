@@ -118,7 +118,7 @@ def _explain(model, given, output, method, at, title, say):
             looks[name] = look
 
     say("sensitivity")
-    options, parts = ({"at": at} if kind in ("text", "series") else {}), {}
+    options, parts = ({"at": at or given.at} if kind in ("text", "series") else {}), {}
     if states is not None and cells.can_pool_rows(length):
         # Of a model that answers at each position these are the answers.
         channel = output if answers.ndim == 2 else None
@@ -200,4 +200,4 @@ def _read(model, given):
         return text.read_ids(numbers, shape[1])
     if len(shape) != 3:
         raise ValueError(f"A model of texts, images or series is explained. Received: a model of inputs {shape}")
-    return series.read(preprocessor, numbers, shape)
+    return series.read(model, preprocessor, numbers, shape)

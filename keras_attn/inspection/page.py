@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from keras_attn._figure import array, by_name, check_labels, check_path
+from keras_attn._figure import by_name, check_labels, check_path, over_time
 from keras_attn.inspection.pictures.image import grid_of, pixels
 
 #: Numbers of all maps together: some 30 megabytes of text.
@@ -30,7 +30,7 @@ def page(
         positions: S labels, shown as they are; None for their numbers, or their places on the image or in the series.
         outputs: T labels of positions that look, if they are others than those that are looked at; None if not.
         image: `(H, W)` or `(H, W, C)` that the positions are cells of; None for a text.
-        series: `(N,)` or `(N, C)` that each position is an equal share of; None for a text.
+        series: `(N,)` or `(N, C)` that each position is an equal share of, NaN for what is missing; None for a text.
         grid: `(rows, columns)` of an image's positions; None for the grid of square-like cells.
         mask: booleans `(S,)`, False for padding, which is left blank; None if all positions are real.
         title: what the page is about.
@@ -75,7 +75,7 @@ def page(
         mask=mask.tolist(),
         kind="image" if image is not None else "series" if series is not None else "text",
         picture=None if image is None else _png(pixels(image)),
-        lines=None if series is None else _lines(array(series, "series", 1, 2)),
+        lines=None if series is None else _lines(over_time(series)),
         data=data,
     )
     if path is not None:
@@ -125,11 +125,12 @@ def _png(image):
 
 
 def _lines(values):
-    """Each channel as points of a line in a box of N times 100."""
-    values = values[:, None] if values.ndim == 1 else values
+    """Each channel as points of a line in a box of N times 100, straight over what is missing."""
     low, high = values.min(), values.max()
     heights = 95.0 - 90.0 * (values - low) / (high - low if high > low else 1.0)
-    points = [" ".join(f"{place + 0.5:g},{height:.2f}" for place, height in enumerate(line)) for line in heights.T]
+    points = [
+        " ".join(f"{place + 0.5:g},{line[place]:.2f}" for place in np.flatnonzero(~line.mask)) for line in heights.T
+    ]
     return {"count": len(values), "points": points}
 
 

@@ -75,6 +75,17 @@ def test_the_maps_are_those_of_the_inspection_of_the_largest_output():
     np.testing.assert_allclose(found.looks["weights of look"], weights, rtol=1e-5)
 
 
+def test_a_series_with_missing_numbers_is_explained_by_what_stands_for_them(tmp_path):
+    backbone = zoo.MixerSeriesBackbone(C, marks_missing=True, hidden_dim=7, num_layers=1, mixer="additive")
+    model, x = zoo.MixerSeriesClassifier(backbone, 3), normal(T, C)
+    x[4, 1] = np.nan
+    found = zoo.explain(model, x, out=tmp_path / "look.png", method="gradient_x_input")
+    slopes = inspection.sensitivity(model, x[None], output=int(found.answer.split()[1]), at="missing")[0]
+    np.testing.assert_allclose(found.parts["sensitivity of the answer"], slopes, rtol=1e-5)
+    with pytest.raises(ValueError, match="no series with missing numbers"):
+        zoo.explain(series_model(), x)
+
+
 def test_another_output_can_be_explained():
     model, x = series_model(), normal(T, C)
     answers = ops.convert_to_numpy(model(x[None]))[0]

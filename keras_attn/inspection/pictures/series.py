@@ -1,19 +1,21 @@
 import numpy as np
 
-from keras_attn._figure import BARE, LINES, array, by_name, check_labels, colours, literal
+from keras_attn._figure import BARE, LINES, by_name, check_labels, colours, literal, over_time
 from keras_attn.inspection.pictures.drawing import Drawing, draw_together
 
 STYLES = ("-", "--", "-.", ":")
+#: More lines than that are not named: nobody could tell them apart.
+NAMED = 24
 
 
 def draw_series(values, maps, channels=None, marks=None, mask=None, limit=None, path=None):
     """Draws a series with its background shaded by a map: a panel for each map.
 
     Args:
-        values: `(T,)` or `(T, C)`, one line for each channel.
+        values: `(T,)` or `(T, C)`, one line for each channel, which goes straight over what is missing, NaN.
         maps: `(S,)`, or a dictionary from names to such maps, each of which has a scale of its own. S may be less than
             T: then each position stands for an equal share of the time.
-        channels: labels of the C channels; None for their numbers.
+        channels: labels of the C channels; None for their numbers. More than 24 are not named in the picture.
         marks: times in [0, T) at which the truth is, such as those of beats: triangles above and thin lines; None for
             none.
         mask: booleans `(S,)`, False for padding, which is left blank; None if all times are real.
@@ -33,8 +35,7 @@ def draw_series(values, maps, channels=None, marks=None, mask=None, limit=None, 
 
 def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=None):
     """As `draw_series`, as a part for `draw_together`."""
-    values, maps = array(values, "series", 1, 2), by_name(maps, 1, mask=mask)
-    values = values[:, None] if values.ndim == 1 else values
+    values, maps = over_time(values), by_name(maps, 1, mask=mask)
     length, count = values.shape
     channels = check_labels("channels", channels, count) or [f"channel {channel}" for channel in range(count)]
     for name, each in maps.items():
@@ -57,7 +58,12 @@ def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=Non
             panel.set_facecolor(BARE)
             for channel, (label, line) in enumerate(zip(channels, values.T)):
                 style = STYLES[channel // len(LINES) % len(STYLES)]
-                drawn[label] = panel.plot(line, style, color=LINES[channel % len(LINES)], linewidth=1.1)[0]
+                # A number between two that are missing would be no line.
+                style += "." if line.mask.any() else ""
+                known = np.flatnonzero(~line.mask)
+                drawn[label] = panel.plot(known, line[known], style, color=LINES[channel % len(LINES)], linewidth=1.1)[
+                    0
+                ]
             if len(marks):
                 panel.vlines(marks, low - room, high + room, color="#444444", linewidth=0.6, linestyle=":")
                 top = np.full(len(marks), high + 0.5 * room)
@@ -66,7 +72,7 @@ def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=Non
             panel.set_ylabel("value")
             figure.colorbar(image, ax=panel, fraction=0.03, pad=0.01)
         panels[-1].set_xlabel("time step")
-        if len(drawn) > 1:
+        if 1 < len(drawn) <= NAMED:
             # Named afterwards: the legend would leave out a name that begins with "_".
             legend = figure.legend(drawn.values(), map(str, range(len(drawn))), loc="outside upper right", ncols=6)
             for text, label in zip(legend.get_texts(), drawn):

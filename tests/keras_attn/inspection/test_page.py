@@ -64,6 +64,8 @@ def test_positions_of_pictures_are_called_by_their_places():
     series = page(weights(T), series=np.arange(12.0))
     assert 'aria-label="time 4 to 8"' in series
     assert re.search(r'<polyline class="line line0" points="0.5,95.00 .* 11.5,5.00"', series)
+    gap = page(weights(T), series=[0.0, np.nan, 1.0, 0.0])
+    assert '<polyline class="line line0" points="0.5,95.00 2.5,5.00 3.5,95.00"/>' in gap
 
 
 def test_a_page_is_written_where_it_can_be(tmp_path):

@@ -92,6 +92,18 @@ def test_padding_is_left_blank_whatever_stands_there():
     assert figure.axes[0].images[0].get_array().mask.tolist() == [[False, True]]
 
 
+def test_lines_go_straight_over_what_is_missing():
+    values = np.array([[1.0, np.nan, 3.0, 4.0], [2.0] * 4, [np.nan] * 4]).T
+    (panel, _) = pictures.draw_series(values, np.ones(2)).axes
+    assert [line.get_xydata().tolist() for line in panel.lines[:1]] == [[[0.0, 1.0], [2.0, 3.0], [3.0, 4.0]]]
+    assert [(len(line.get_xdata()), line.get_marker()) for line in panel.lines] == [(3, "."), (4, "None"), (0, ".")]
+
+
+def test_of_many_channels_none_is_named():
+    assert pictures.draw_series(normal(5, 24), np.ones(5)).legends
+    assert not pictures.draw_series(normal(5, 25), np.ones(5)).legends
+
+
 def test_of_a_map_that_is_not_square_only_the_columns_are_padding():
     (panel, _) = pictures.draw_matrices(np.ones((T, S)), mask=[True] * 2 + [False] * 3).axes
     assert panel.images[0].get_array().mask.tolist() == [[False, False, True, True, True]] * T
@@ -242,6 +254,8 @@ def test_tensors_of_a_backend_can_be_drawn():
         (lambda: pictures.draw_on_image(np.ones((8, 12)), np.ones(7)), "say in `grid`"),
         (lambda: pictures.draw_on_image(np.ones((8, 12)), np.ones(6), grid=(4, 2)), r"\(rows, columns\) of 6"),
         (lambda: pictures.draw_on_image(np.ones((8, 12, 4)), np.ones(6)), "one channel or three"),
+        (lambda: pictures.draw_series([np.nan] * 3, np.ones(3)), "not missing. Received: NaN only"),
+        (lambda: pictures.draw_series([np.nan, np.inf], np.ones(2)), "must be finite"),
         (lambda: pictures.draw_series(np.ones(3), np.ones(5)), "at most so many numbers. Received: 5"),
         (lambda: pictures.draw_series(np.ones(3), np.ones(3), marks=[3]), r"times in \[0, 3\)"),
         (lambda: pictures.draw_together([]), "one drawing or more"),
