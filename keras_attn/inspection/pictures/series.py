@@ -59,11 +59,9 @@ def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=Non
             for channel, (label, line) in enumerate(zip(channels, values.T)):
                 style = STYLES[channel // len(LINES) % len(STYLES)]
                 # A number between two that are missing would be no line.
-                style += "." if line.mask.any() else ""
-                known = np.flatnonzero(~line.mask)
-                drawn[label] = panel.plot(known, line[known], style, color=LINES[channel % len(LINES)], linewidth=1.1)[
-                    0
-                ]
+                known, marker = np.flatnonzero(~line.mask), "." if line.mask.any() else ""
+                look = {"color": LINES[channel % len(LINES)], "linewidth": 1.1, "marker": marker}
+                drawn[label] = panel.plot(known, line[known], style, **look)[0]
             if len(marks):
                 panel.vlines(marks, low - room, high + room, color="#444444", linewidth=0.6, linestyle=":")
                 top = np.full(len(marks), high + 0.5 * room)

@@ -96,7 +96,7 @@ def test_lines_go_straight_over_what_is_missing():
     values = np.array([[1.0, np.nan, 3.0, 4.0], [2.0] * 4, [np.nan] * 4]).T
     (panel, _) = pictures.draw_series(values, np.ones(2)).axes
     assert [line.get_xydata().tolist() for line in panel.lines[:1]] == [[[0.0, 1.0], [2.0, 3.0], [3.0, 4.0]]]
-    assert [(len(line.get_xdata()), line.get_marker()) for line in panel.lines] == [(3, "."), (4, "None"), (0, ".")]
+    assert [(len(line.get_xdata()), line.get_marker()) for line in panel.lines] == [(3, "."), (4, ""), (0, ".")]
 
 
 def test_of_many_channels_none_is_named():
