@@ -45,7 +45,9 @@ PRESETS = {
     "mixer_additive_reuters_r8": "f3f30e7749fa2d2f931cea023c704adb69848a3f622f11dedb05d502571f4344",
     "mixer_gated_conv_etth1": "2d47497ffb3300bef433ec60a61bc52941b997d60a04ab79de795488b4a82977",
     "mixer_gated_conv_etth2": "7f622781815986936b35d70bc3d35df3b2b9a49530c42ca95e5a040fea03ce16",
+    "mixer_gated_conv_reuters_r52": "afdb81632c721bb3673872be2da1d71cdfb863ddced9aa14e1b2eeade36b0ac2",
     "mixer_gated_conv_reuters_r8": "75c2119588226ac806c305b2d7f5baf9bb95b6c5286393b8e40eafc085ee5293",
+    "mixer_gated_conv_ucr_ecg200": "f07ea91c510ec78443ff80be8daffa5f69e5559c0b3d183e6620204f1f6d4725",
     "mixer_gated_conv_ucr_gunpoint": "530310f487f1889c9ba45dbfbd4aad122dc04ab0173c3f2d263c6749e1524665",
     "mixer_gated_conv_ucr_italypowerdemand": "64be38f7442d63e789d4d53af0e6212e117c8930e1b8b8e686a415beea18799f",
     "mixer_gru_physionet2012": "9e607c24f2eec3c1d80b120232f505a61d27a0ee3a7d058ff89c6e0abcece4e8",
@@ -53,6 +55,7 @@ PRESETS = {
     "mixer_multi_head_etth1": "2d917333f7e685d2829af62dca167445ca5364e84bb53a0508cf1c96129cd64a",
     "mixer_multi_head_etth2": "3d52caad370813bbe08f3efa79ee9fa0a23e4e52d3106d4943df997eede4ab74",
     "mixer_multi_head_sst2": "8c608a1477291236e54f1bcfb82e1acb1aa31b29e9bef16793ee4306ac063ef1",
+    "mixer_multi_head_ucr_ecg200": "f7668bcf90e2cc5d39e991704c303ff66706bf187a5eb43f870b48e5b5388df4",
     "mixer_multi_head_ucr_gunpoint": "935ed70a87aca11a5823085fd5756168f90730d1ce281c391a77b9c1852df63e",
     "mixer_multi_head_ucr_italypowerdemand": "b3162249794ca474935019c94291fb9b024c78c5369b646fd73cd2bc8304d60a",
 }
