@@ -88,7 +88,7 @@ def _stories():
     options = {"linear_epochs": 15}
     yield Recipe("mixer_end_to_end_memory_babi", "babi", {"hidden_dim": 50, "mixer": memory}, options, **training)
     words = {"hidden_dim": 64, "num_layers": 2, "dropout": 0.1}
-    yield from _pair("babi", words, "gru", "multi_head", batch_size=32, epochs=30, learning_rate=2e-3, seeds=(1,))
+    yield from _pair("babi", words, "gru", "multi_head", batch_size=32, epochs=20, learning_rate=2e-3, seeds=(1,))
 
 
 def _images():
