@@ -91,7 +91,7 @@ def _answers(task, given, card):
     lines = _likeliest(shares[len(SPECIAL) :], task.preprocessor.tokenizer.get_vocabulary()[len(SPECIAL) :])
     if task.backbone.memory is None:
         return lines
-    (look,), (sentences,) = task.look([given]), task.preprocessor.kept([given])
+    (look,), ((sentences, _),) = task.look([given]), task.preprocessor.kept([given])
     return lines + [f"{' '.join(f'{weight:.2f}' for weight in hops)}  {each}" for hops, each in zip(look.T, sentences)]
 
 

@@ -102,6 +102,7 @@ def _explain(model, given, output, method, at, title, say):
     given = _read(model, given)
     kind, inputs = given.kind, given.inputs
     whole, names = model, None
+    title = f"{title}: {given.asked}" if given.asked else title
     if hasattr(model, "next_token"):
         # Of a language model it is explained what comes next.
         model, names = model.next_token(), model.preprocessor.tokenizer.id_to_token

@@ -306,8 +306,8 @@ class MixerStoryPreprocessor(keras_hub.models.Preprocessor):
         return [self.tokenizer.id_to_token(int(index)) for index in likeliest(logits)]
 
     def kept(self, x):
-        """For each example the sentences of its story that are kept, a list of strings."""
-        return [list(sentences[-self.sentences :]) for sentences, _ in _pairs(x)]
+        """For each example the sentences of its story that are kept, a list of strings, and its question."""
+        return [(list(sentences[-self.sentences :]), question) for sentences, question in _pairs(x)]
 
     def get_config(self):
         return {**super().get_config(), "sentences": self.sentences, "words": self.words}
@@ -415,7 +415,7 @@ class MixerStoryAnswerer(PreparedAtOnce, keras_hub.models.Task):
                 "Only a model with a memory has weights over sentences. "
                 f"Received: a model of mixer={plain(self.backbone.mixer)!r}"
             )
-        counts = map(len, self._prepared().kept(x))
+        counts = [len(sentences) for sentences, _ in self._prepared().kept(x)]
         looks = keras.Model(self.backbone.input, self.backbone.get_layer("memory").output[1])
         weights = looks.predict(self.preprocessor(x), verbose=0)[:, :, 0]  # (B, hops, S)
         return [row[:, :count] for row, count in zip(weights, counts)]

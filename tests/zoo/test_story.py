@@ -73,7 +73,7 @@ def test_arrays_hold_the_words_of_stories_and_questions():
 def test_of_a_long_story_the_last_sentences_are_kept():
     prepared = preprocessor(sentences=2, words=3)
     assert words_of(prepared, prepared(EXAMPLES)["story"][2]) == [["john", "slept"], ["mary", "went", "out"]]
-    assert prepared.kept(EXAMPLES)[2] == ["John slept.", "Mary went out."]
+    assert prepared.kept(EXAMPLES)[2] == (["John slept.", "Mary went out."], "Where did John go?")
 
 
 def test_a_text_is_a_story_that_ends_with_its_question():
@@ -81,7 +81,7 @@ def test_a_text_is_a_story_that_ends_with_its_question():
     story, question = EXAMPLES[0]
     for name, found in prepared([" ".join([*story, question])]).items():
         np.testing.assert_array_equal(found, prepared([EXAMPLES[0]])[name])
-    assert prepared.kept(["Who left?"]) == [[]]
+    assert prepared.kept(["Who left?"]) == [([], "Who left?")]
 
 
 def test_words_that_are_not_known_are_all_one_word():

@@ -13,7 +13,7 @@ class Given(NamedTuple):
 
     `inputs` is what the model is called with, with a batch axis; `subject` what is shown: labels, an image `(H, W, C)`,
     or a series or a sound's frames `(T, C)`. Of `places` that a model's layers have, `real` are no padding, where that
-    is known.
+    is known. `asked` is a question about the subject, if there is one.
     """
 
     kind: str
@@ -21,6 +21,7 @@ class Given(NamedTuple):
     subject: object
     places: int = 0
     real: int = 0
+    asked: str = ""
 
     def of_real(self, look):
         """A map `(H, T, S)` without the padding of `places`."""

@@ -16,14 +16,15 @@ def read(model, preprocessor, given):
         raise ValueError("A model of stories is explained with its preprocessor. Received: one without")
     if isinstance(given, str) and (reading.is_file(given) or not given.strip()):
         raise ValueError(f"The model takes a text that ends with a question. Received: {given!r}")
-    inputs, (sentences,) = preprocessor([given]), preprocessor.kept([given])
+    inputs, ((sentences, question),) = preprocessor([given]), preprocessor.kept([given])
     if model.backbone.memory is None:
         ids, mask = (ops.convert_to_numpy(each)[0] for each in model.backbone.get_layer("text")(**inputs))
         return Given("story", inputs, tuple(map(preprocessor.tokenizer.id_to_token, ids[mask].tolist())))
     if not sentences:
         raise ValueError(f"What is looked at are sentences, and there is no story. Received: {given!r}")
     # Empty slots play no part.
-    return Given("story", {**inputs, "story": inputs["story"][:, : len(sentences)]}, tuple(sentences))
+    inputs["story"] = inputs["story"][:, : len(sentences)]
+    return Given("story", inputs, tuple(sentences), asked=question)
 
 
 def cells(model, given, lengths=()):

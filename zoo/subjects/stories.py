@@ -134,7 +134,7 @@ def on_facts(task, stories, keys):
 
 def on_facts_by_chance(task, stories, keys):
     """How probable that is for each question if every hop looked at any sentence: `(N,)`."""
-    kept = [len(each) for each in task.preprocessor.kept(stories)]
+    kept = [len(sentences) for sentences, _ in task.preprocessor.kept(stories)]
     firsts = [len(story) - count for (story, _), count in zip(stories, kept)]
     shares = [sum(fact >= first for fact in key.facts) / count for key, first, count in zip(keys, firsts, kept)]
     return 1.0 - (1.0 - np.array(shares)) ** task.backbone.memory.hops

@@ -14,7 +14,7 @@ STORY, QUESTION = EXAMPLES[0]
 def test_a_memory_is_explained_by_sentences(mixer, tmp_path):
     model = answerer(mixer)
     found = zoo.explain(model, (STORY, QUESTION), out=tmp_path / "look.png")
-    assert (found.kind, found.subject) == ("story", tuple(STORY))
+    assert (found.kind, found.subject) == ("story", tuple(STORY)) and found.title.endswith(QUESTION)
     np.testing.assert_allclose(found.looks["weights of memory"][:, 0], model.look([EXAMPLES[0]])[0], atol=1e-5)
     arrays = model.preprocessor([EXAMPLES[0]])
     output = int(np.argmax(model.predict(arrays, verbose=0)))
