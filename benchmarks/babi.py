@@ -24,15 +24,17 @@ import keras
 import numpy as np
 
 from keras_attn import LinearStart
+from zoo.batches import StoryBatches
 from zoo.datasets import babi
-from zoo.story import MEMORY, StoryVectorizer, build, looks
+from zoo.story import MEMORY, MixerStoryAnswerer, MixerStoryBackbone, MixerStoryPreprocessor
+from zoo.subjects import SUBJECTS
+from zoo.subjects.stories import by_task, examples, on_facts, on_facts_by_chance
 
 #: A memory network of 3 hops and width 20 trained on each task of 1k alone: errors in percent from the accuracies in
 #: github.com/domluna/memn2n. The paper's own mean error, of several settings, is 12 to 15 % on 1k and 4.2 % on 10k.
 PUBLISHED = dict(enumerate([0, 17, 46, 2, 13, 8, 16, 14, 10, 22, 16, 0, 10, 7, 0, 56, 48, 12, 87, 0], start=1))
-#: Batches are cut to one of these numbers of sentences: nearly nine in ten stories have at most ten.
-LENGTHS = (10, 50)
-WORDS = 11
+#: How many of the last sentences of a story, and of the words of each, are kept.
+LENGTHS = {"sentences": 50, "words": 11}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,76 +59,47 @@ SINGLE = {"1k": Recipe(epochs=100, width=20), "10k": Recipe(epochs=30, width=20)
 MEMN2N = {"mixer": MEMORY, "hops": 3, "tying": "adjacent", "slots": 50, "noise": 0.1}
 
 
-class Batches(keras.utils.PyDataset):
-    """Batches of questions whose stories are of like length, in a new order in each epoch if there is a seed."""
+class Epochs(keras.utils.PyDataset):
+    """Batches in a new order in each epoch."""
 
-    def __init__(self, arrays, batch_size, seed=None):
+    def __init__(self, inputs, targets, batch_size, seed):
         super().__init__()
-        self.arrays, self.batch_size, self.seed, self.epoch = arrays, batch_size, seed, 0
+        self.arguments, self.seed, self.epoch = (inputs, targets, batch_size), seed, 0
         self._arrange()
 
     def _arrange(self):
-        random = np.random.default_rng([self.seed or 0, self.epoch])
-        sentences = self.arrays["story"].any(axis=-1).sum(axis=-1)
-        order = np.arange(len(sentences)) if self.seed is None else random.permutation(len(sentences))
-        self.batches = []
-        for shorter, length in zip((-1, *LENGTHS), LENGTHS):
-            rows = order[(sentences[order] > shorter) & (sentences[order] <= length)]
-            cuts = range(self.batch_size, len(rows), self.batch_size)
-            self.batches += [(length, batch) for batch in np.split(rows, cuts) if len(batch)]
-        if self.seed is not None:
-            # A smaller one would be compiled for itself.
-            self.batches = [batch for batch in self.batches if len(batch[1]) == self.batch_size]
-            self.batches = [self.batches[index] for index in random.permutation(len(self.batches))]
+        self.batches = StoryBatches(*self.arguments, seed=[self.seed, self.epoch])
 
     def on_epoch_end(self):
         self.epoch += 1
-        if self.seed is not None:
-            self._arrange()
+        self._arrange()
 
     def __len__(self):
         return len(self.batches)
 
     def __getitem__(self, index):
-        length, rows = self.batches[index]
-        inputs = {"story": self.arrays["story"][rows, :length], "question": self.arrays["question"][rows]}
-        return inputs, self.arrays["answer"][rows]
+        return self.batches[index]
 
 
 def load(tasks, split, size):
-    """Questions of these tasks, and of which task each is."""
-    questions, of_task = [], []
-    for task in tasks:
-        found = babi.load(task, split, "1k" if (task, split) == (3, "train") else size)
-        questions += found
-        of_task += [task] * len(found)
-    return questions, np.array(of_task)
+    """Pairs of stories and questions of these tasks, and what is right."""
+    found = [examples(task, babi.load(task, split, "1k" if (task, split) == (3, "train") else size)) for task in tasks]
+    return [[each for part in parts for each in part] for parts in zip(*found)]
 
 
-def texts(questions):
-    return [[getattr(question, part) for question in questions] for part in ("story", "question", "answer")]
-
-
-def arrays_of(vectorizer, questions, of_task):
-    stories, asked, answers = texts(questions)
-    facts = vectorizer.facts(stories, [question.facts for question in questions])
-    return {
-        **vectorizer(stories, asked),
-        "answer": vectorizer.answers(answers),
-        "facts": facts,
-        "task": of_task,
-    }
-
-
-def run(recipe, train, test, vocabulary_size, seed):
+def run(recipe, train, test, preprocessor, seed):
     """One model, trained and judged: errors in percent for each task, and how often hops fall on facts."""
     start = time.time()
-    order = np.random.default_rng(seed).permutation(len(train["answer"]))
-    held_out = len(order) // 10
-    valid, train = ({name: array[rows] for name, array in train.items()} for rows in np.split(order, [held_out]))
+    inputs, keys = preprocessor(train[0]), train[1]
+    answers = preprocessor.answers([key.answer for key in keys])
+    held_out, rest = np.split(np.random.default_rng(seed).permutation(len(keys)), [len(keys) // 10])
     keras.utils.set_random_seed(seed)
-    model = build(vocabulary_size, recipe.mixer, width=recipe.width)
-    batches = Batches(train, recipe.batch_size, seed)
+    backbone = MixerStoryBackbone(
+        preprocessor.tokenizer.vocabulary_size(), hidden_dim=recipe.width, num_layers=1, mixer=recipe.mixer
+    )
+    task = MixerStoryAnswerer(backbone, preprocessor)
+    model = keras.Model(task.input, task.output)
+    batches = Epochs(StoryBatches.cut(inputs, rest), answers[rest], recipe.batch_size, seed)
     model.compile(
         keras.optimizers.AdamW(
             keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * len(batches)),
@@ -136,19 +109,20 @@ def run(recipe, train, test, vocabulary_size, seed):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    has_memory = "memory" in {layer.name for layer in model.layers}
-    linear = [LinearStart(patience=recipe.patience, epochs=recipe.linear_epochs)] if has_memory else []
+    linear = [LinearStart(patience=recipe.patience, epochs=recipe.linear_epochs)] if backbone.memory else []
     history = model.fit(
         batches,
-        validation_data=Batches(valid, recipe.batch_size),
+        validation_data=StoryBatches(StoryBatches.cut(inputs, held_out), answers[held_out], recipe.batch_size, [seed]),
         epochs=recipe.epochs,
         callbacks=linear,
         verbose=0,
     ).history
+    subject, (stories, asked) = SUBJECTS["babi"], test
+    wrong = subject.wrong(subject.outputs(task, preprocessor(stories)), subject.align(preprocessor, stories, asked))
     return {
-        "errors": _by_task(test, 100.0 * _wrong(model, test)),
-        "facts": _by_task(test, _on_facts(model, test)) if has_memory else {},
-        "chance_on_facts": _by_task(test, _chance_on_facts(test, model)) if has_memory else {},
+        "errors": _as_json(by_task(asked, 100.0 * wrong)),
+        "facts": _as_json(by_task(asked, on_facts(task, stories, asked))) if linear else {},
+        "chance_on_facts": _as_json(by_task(asked, on_facts_by_chance(task, stories, asked))) if linear else {},
         "train_loss": history["loss"][-1],
         "valid_loss": history["val_loss"][-1],
         "valid_accuracy": history["val_accuracy"][-1],
@@ -157,34 +131,8 @@ def run(recipe, train, test, vocabulary_size, seed):
     }
 
 
-def _predict(model, arrays):
-    """The model's answer to each question, in the order of the arrays; weights over few sentences are filled up."""
-    batches = Batches(arrays, 500)
-    parts = [model.predict_on_batch(batches[index][0]) for index in range(len(batches))]
-    if parts[0].ndim == 4:
-        parts = [np.pad(part, [(0, 0)] * 3 + [(0, LENGTHS[-1] - part.shape[-1])]) for part in parts]
-    order = np.concatenate([rows for _, rows in batches.batches])
-    return np.concatenate(parts)[np.argsort(order)]
-
-
-def _wrong(model, arrays):
-    return _predict(model, arrays).argmax(axis=-1) != arrays["answer"]
-
-
-def _on_facts(model, arrays):
-    """For each question 1 if in some hop the sentence of the largest weight is a supporting fact, else 0."""
-    largest = _predict(looks(model), arrays)[:, :, 0].argmax(axis=-1)  # (N, hops)
-    return np.take_along_axis(arrays["facts"], largest, axis=1).any(axis=1)
-
-
-def _chance_on_facts(arrays, model):
-    """How probable that is for each question if every hop looked anywhere."""
-    share = arrays["facts"].sum(axis=1) / np.maximum(arrays["story"].any(axis=-1).sum(axis=-1), 1)
-    return 1.0 - (1.0 - share) ** model.get_layer("memory").hops
-
-
-def _by_task(arrays, values):
-    return {str(task): float(values[arrays["task"] == task].mean()) for task in np.unique(arrays["task"])}
+def _as_json(by_task):
+    return {str(task): value for task, value in by_task.items()}
 
 
 def plan(options):
@@ -218,18 +166,21 @@ def carry_out(runs, path):
         return
     tasks, size = sorted({task for run in missing for task in run["tasks"]}), missing[0]["size"]
     train, test = load(tasks, "train", size), load(tasks, "test", size)
-    vectorizer = StoryVectorizer.of(*texts(train[0] + test[0]), sentences=LENGTHS[-1], words=WORDS)
-    train, test = arrays_of(vectorizer, *train), arrays_of(vectorizer, *test)
+    known = [key.answer for key in train[1] + test[1]]
+    preprocessor = MixerStoryPreprocessor.of(train[0] + test[0], known, **LENGTHS)
     for each in missing:
-        chosen = [
-            {name: array[np.isin(arrays["task"], each["tasks"])] for name, array in arrays.items()}
-            for arrays in (train, test)
-        ]
-        result = run(Recipe(**each["recipe"]), *chosen, len(vectorizer.vocabulary), each["seed"])
+        chosen = [_of_tasks(part, each["tasks"]) for part in (train, test)]
+        result = run(Recipe(**each["recipe"]), *chosen, preprocessor, each["seed"])
         with path.open("a") as file:
             file.write(json.dumps({**each, **result, "backend": keras.backend.backend()}) + "\n")
         error = np.mean(list(result["errors"].values()))
         print(f"seed {each['seed']}, tasks {each['tasks']}: {error:.1f} % in {result['seconds']:.0f} s", flush=True)
+
+
+def _of_tasks(part, tasks):
+    """Of pairs and keys those of these tasks."""
+    found = [(pair, key) for pair, key in zip(*part, strict=True) if key.task in tasks]
+    return [list(each) for each in zip(*found)]
 
 
 def report(lines):

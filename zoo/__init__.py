@@ -32,8 +32,7 @@ from zoo.speech import (
     MixerSpeechClassifierPreprocessor,
 )
 from zoo.store import load, presets, save
-from zoo.story import StoryAnswerer, StoryVectorizer
-from zoo.story import build as build_story_model
+from zoo.story import MixerStoryAnswerer, MixerStoryBackbone, MixerStoryPreprocessor
 from zoo.tagger import MixerTagger, MixerTaggerPreprocessor
 from zoo.text import (
     MixerTextBackbone,
@@ -72,6 +71,9 @@ __all__ = [
     "MixerSpeechClassifierPreprocessor",
     "MixerSpeechRecognizer",
     "MixerSpeechRecognizerPreprocessor",
+    "MixerStoryAnswerer",
+    "MixerStoryBackbone",
+    "MixerStoryPreprocessor",
     "MixerTagger",
     "MixerTaggerPreprocessor",
     "MixerTextBackbone",
@@ -79,10 +81,7 @@ __all__ = [
     "MixerTextClassifierPreprocessor",
     "MixerTokenizer",
     "PresetError",
-    "StoryAnswerer",
-    "StoryVectorizer",
     "SymbolTokenizer",
-    "build_story_model",
     "caption_scores",
     "error_rates",
     "explain",

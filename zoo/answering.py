@@ -12,8 +12,10 @@ from zoo.recognizer import MixerSpeechRecognizer
 from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.speech import MixerSpeechClassifier
+from zoo.story import MixerStoryAnswerer
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
+from zoo.tokens import SPECIAL
 from zoo.transcriber import MixerAudioToText
 
 #: Of classes, so many of the likeliest are named.
@@ -27,12 +29,13 @@ def answer(name, given):
 
     Args:
         name: a name from `zoo.presets()`, or a directory that `save` wrote.
-        given: a text, for models of texts, or the path of a file: an image, a sound (.wav), or numbers (.npy,
-            .csv).
+        given: a text, for models of texts (of stories one that ends with the question), or the path of a file: an
+            image, a sound (.wav), or numbers (.npy, .csv).
 
     Returns:
-        Lines of text: the likeliest classes with their probabilities, words with their tags, numbers, a text that
-        stands for what was given, or one that goes on with it.
+        Lines of text: the likeliest classes or answers with their probabilities, words with their tags, numbers, a text
+        that stands for what was given, or one that goes on with it. Behind answers from a memory stand its weights, of
+        each hop, before each sentence of the story.
 
     Example:
     >>> [line.split()[0] for line in answer("mixer_gru_sst2", "a stirring, funny and finally transporting film")]
@@ -49,7 +52,7 @@ def answer(name, given):
 def _read(task, given):
     """What the task takes, without a batch axis."""
     reading.check_input(given)
-    if isinstance(task, (MixerTextClassifier, MixerTagger, MixerCausalLM, MixerSeq2SeqLM)):
+    if isinstance(task, (MixerTextClassifier, MixerTagger, MixerCausalLM, MixerSeq2SeqLM, MixerStoryAnswerer)):
         return given
     if not reading.is_file(given):
         raise ValueError(
@@ -74,10 +77,22 @@ def _read_sound(task, given):
 def _classes(task, given, card):
     batch = [given] if isinstance(given, str) else given[None]
     shares = ops.convert_to_numpy(ops.softmax(task.predict(batch, verbose=0)))[0]
-    names = card.get("classes") or [str(number) for number in range(len(shares))]
+    return _likeliest(shares, card.get("classes") or [str(number) for number in range(len(shares))])
+
+
+def _likeliest(shares, names):
     best = np.argsort(-shares, kind="stable")[:SHOWN]
     wide = max(len(names[each]) for each in best)
     return [f"{names[each]:<{wide}} {shares[each]:.3f}" for each in best]
+
+
+def _answers(task, given, card):
+    shares = ops.convert_to_numpy(ops.softmax(task.predict([given], verbose=0)))[0]
+    lines = _likeliest(shares[len(SPECIAL) :], task.preprocessor.tokenizer.get_vocabulary()[len(SPECIAL) :])
+    if task.backbone.memory is None:
+        return lines
+    (look,), ((sentences, _),) = task.look([given]), task.preprocessor.kept([given])
+    return lines + [f"{' '.join(f'{weight:.2f}' for weight in hops)}  {each}" for hops, each in zip(look.T, sentences)]
 
 
 def _tags(task, given, card):
@@ -112,6 +127,7 @@ _ANSWERS = {
     MixerAudioToText: _text,
     MixerCaptioner: _text,
     MixerTagger: _tags,
+    MixerStoryAnswerer: _answers,
     MixerForecaster: _steps,
     MixerCausalLM: _continuation,
     MixerSeq2SeqLM: _text,

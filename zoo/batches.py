@@ -38,6 +38,46 @@ class Shuffled(keras.utils.PyDataset):
         return inputs, *others
 
 
+class StoryBatches(Shuffled):
+    """One epoch of training batches of stories with questions, those of few sentences apart from those of many.
+
+    Within these two groups they are of any length: to sort them would put questions of one kind together.
+
+    Args:
+        inputs: `{"story": (N, S, J), "question": (N, J)}`, arrays, 0 for padding.
+        targets: one row a question.
+        batch_size: questions in a batch; all of them if there are not so many.
+        seed: a list of integers, for example `[seed, epoch]`.
+    """
+
+    #: The most sentences of a short story.
+    SHORT = 10
+
+    def __init__(self, inputs, targets, batch_size, seed, **kwargs):
+        super().__init__(inputs, targets, batch_size, seed, **kwargs)
+        order, long = self.rows.reshape(-1), self.are_long(inputs)
+        rows = order[np.argsort(long[order], kind="stable")].reshape(self.rows.shape)
+        rows = np.random.default_rng(seed).permutation(rows)
+        self.rows = _widest_first(rows, long[rows].max(axis=1))
+
+    @classmethod
+    def are_long(cls, inputs):
+        """Which stories have more than `SHORT` sentences, `(N,)`."""
+        return inputs["story"][:, cls.SHORT :].any(axis=(1, 2))
+
+    @classmethod
+    def cut(cls, inputs, rows):
+        """These rows of the inputs, without what none of their stories needs."""
+        inputs = {name: each[rows] for name, each in inputs.items()}
+        width = None if cls.are_long(inputs).any() else cls.SHORT
+        return {**inputs, "story": inputs["story"][:, :width]}
+
+    def __getitem__(self, index):
+        inputs, targets = self.columns
+        rows = self.rows[index]
+        return self.cut(inputs, rows), targets[rows]
+
+
 class Batches(keras.utils.PyDataset):
     """One epoch of training batches of texts of like length.
 

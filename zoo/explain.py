@@ -13,11 +13,17 @@ from keras_attn.inspection.attribution import METHODS
 from keras_attn.inspection.page import ENDINGS as PAGES
 from keras_attn.lookup import choose, whole_number
 from zoo import reading
-from zoo.explaining import image, layers, said, series, sound, text
+from zoo.explaining import image, layers, said, series, sound, story, text
 from zoo.explanation import Explanation
 
 #: What makes cells of each kind of input.
-CELLS = {"text": text.cells, "image": image.cells, "series": series.cells, "sound": sound.cells}
+CELLS = {
+    "text": text.cells,
+    "image": image.cells,
+    "series": series.cells,
+    "sound": sound.cells,
+    "story": story.cells,
+}
 #: What finds the words that a model answers with, by names of its inputs.
 SAYING = {
     frozenset({"images", "token_ids", "padding_mask"}): said.of_image,
@@ -25,6 +31,7 @@ SAYING = {
     frozenset({"frames", "padding_mask", "decoder_token_ids", "decoder_padding_mask"}): said.of_sound,
 }
 SOUND = frozenset({"frames", "padding_mask"})
+STORY = frozenset({"story", "question"})
 
 
 def explain(model, given, out=None, output=None, method="integrated_gradients", at=None, say=lambda step: None):
@@ -38,7 +45,8 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
 
     A text is explained by its tokens; an image by the cells, and a series by the spans, that the model's weights stand
     over, or else by at most 16 x 16 cells and 64 spans; a sound by the spans of frames that the model's tokens stand
-    for. The answer of a language model is the token that comes next.
+    for. The answer of a language model is the token that comes next. A question about a story is explained by the
+    sentences of the story, if the model has a memory of them, or else by all words.
 
     A model that answers in words (captions, texts that others become, what is heard) is explained word by word: by the
     weights with which its decoder reads the input, if it computes any, and by the derivative of each word's logit. The
@@ -52,7 +60,8 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
             array without its batch axis, or the path of a file: an image (.png, .jpg, .bmp, .gif, .webp; numbers from 0
             to 255 for models without a preprocessor), a sound (.wav of 16 bits, at the model's sample rate), or numbers
             (.npy, .csv): a series `(T,)` or `(T, C)`, an image, samples or frames of a sound, or whole numbers, `(T,)`,
-            for models of those.
+            for models of those. For models of stories a text that ends with the question, or a pair of a list of
+            sentences and a question.
         out: where to write: .html for a page on which one moves over a position, .png, .svg or .pdf for a picture; None
             for nowhere.
         output: number of the output that is explained; None for the largest, and for models that answer in words.
@@ -93,9 +102,12 @@ def _explain(model, given, output, method, at, title, say):
     given = _read(model, given)
     kind, inputs = given.kind, given.inputs
     whole, names = model, None
+    title = f"{title}: {given.asked}" if given.asked else title
     if hasattr(model, "next_token"):
         # Of a language model it is explained what comes next.
         model, names = model.next_token(), model.preprocessor.tokenizer.id_to_token
+    elif kind == "story":
+        names = model.preprocessor.tokenizer.id_to_token
     say("asking the model")
     answers = model(inputs, training=False)
     if isinstance(answers, (list, tuple, dict)) or len(answers.shape) not in (2, 3):
@@ -181,6 +193,8 @@ def _explain_words(model, given, output, method, at, title, say):
 def _read(model, given):
     """What a model answers to with one row of numbers, or one at each position, as `Given`."""
     preprocessor = getattr(model, "preprocessor", None)
+    if _names(model) == STORY:
+        return story.read(model, preprocessor, given)
     if getattr(preprocessor, "tokenizer", None) is not None:
         return text.read(model, preprocessor, given)
     if _names(model) == SOUND:

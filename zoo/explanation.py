@@ -10,7 +10,7 @@ from keras_attn._figure import ENDINGS, check_path
 from keras_attn.inspection import page, pictures
 from keras_attn.inspection.page import ENDINGS as PAGES
 
-KINDS = ("text", "image", "series", "sound")
+KINDS = ("text", "image", "series", "sound", "story")
 #: How many times as long as high a sound is shown at most.
 WIDE = 3
 
@@ -20,9 +20,9 @@ class Explanation:
     """Maps of one input, by name.
 
     Args:
-        kind: "text", "image", "series" or "sound".
-        subject: what was looked at: labels of S positions, an image `(H, W, C)`, a series `(N, C)`, or a sound's frames
-            `(N, C)`.
+        kind: "text", "image", "series", "sound" or "story".
+        subject: what was looked at: labels of S positions (tokens, or a story's sentences), an image `(H, W, C)`, a
+            series `(N, C)`, or a sound's frames `(N, C)`.
         answer: what the model said, in words.
         parts: maps `(S,)`: what each position adds to the answer, and how far it depends on each.
         looks: maps `(H, T, S)`: what positions look at, T = S, or what the answer looks at, T = 1; or what the T
@@ -55,6 +55,7 @@ class Explanation:
         """The page, as text: see `keras_attn.inspection.page`."""
         where = {
             "text": {"positions": self.subject},
+            "story": {"positions": self.subject},
             "image": {"image": self.subject, "grid": self.grid},
             "series": {"series": self.subject},
         }
@@ -77,7 +78,13 @@ class Explanation:
 
     def picture(self, path=None):
         """The `matplotlib.figure.Figure`: maps of positions, then those of pairs of them."""
-        kinds = {"text": self._text, "image": self._image, "series": self._series, "sound": self._sound}
+        kinds = {
+            "text": self._text,
+            "image": self._image,
+            "series": self._series,
+            "sound": self._sound,
+            "story": self._story,
+        }
         return pictures.draw_together(kinds[self.kind](), title=self.title, path=path)
 
     def _text(self):
@@ -87,6 +94,14 @@ class Explanation:
         strips = {**self.parts, **_strips(by_rows[False])}
         drawings = [pictures.tokens_drawing(self.subject, strips)] if strips else []
         return drawings + self._matrices(by_rows[True], self.outputs or self.subject, self.subject)
+
+    def _story(self):
+        # A memory's heads are its hops, one after another: each has a strip of its own.
+        hops = {name: each for name, each in self.looks.items() if each.shape[1] == 1}
+        strips = {f"{name}, hop {hop}": row[0] for name, each in hops.items() for hop, row in enumerate(each, 1)}
+        others = {name: each for name, each in self.looks.items() if name not in hops}
+        drawings = [pictures.tokens_drawing(self.subject, {**strips, **self.parts})]
+        return drawings + self._matrices(others, self.subject, self.subject)
 
     def _image(self):
         drawings = [pictures.image_drawing(self.subject, {**self.parts, **_strips(self.looks)}, self.grid)]

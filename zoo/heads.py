@@ -34,6 +34,32 @@ class MaskedMean(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
+class LastWord(keras.layers.Layer):
+    """What stands at the last real position, of real ones that come first; zero where there are none.
+
+    Call arguments:
+        inputs: `(B, T, D)`.
+        padding_mask: `(B, T)`, nonzero for real positions.
+
+    Returns:
+        `(B, D)`.
+
+    Example:
+    >>> last = LastWord()(keras.ops.array([[[1.0], [2.0], [3.0]]]), keras.ops.array([[1, 1, 0]]))
+    >>> keras.ops.convert_to_numpy(last).tolist()
+    [[2.0]]
+    """
+
+    def call(self, inputs, padding_mask):
+        count = ops.sum(ops.cast(ops.cast(padding_mask, "bool"), "int32"), axis=1)[:, None, None]
+        last = ops.take_along_axis(masks.zero(inputs, padding_mask), ops.maximum(count - 1, 0), axis=1)
+        return last[:, 0]
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package="zoo")
 class TiedLogits(keras.layers.Layer):
     """Logits of tokens by the table that embeds them: `y = x E^T + b`, with a learned bias for each token.
 

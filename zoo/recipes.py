@@ -82,6 +82,15 @@ def _pairs():
     yield from _readers("multi30k", sentences, epochs=30, batch_size=128, learning_rate=3e-3)
 
 
+def _stories():
+    memory = {"mixer": "end_to_end_memory", "hops": 3, "tying": "adjacent", "slots": 50, "noise": 0.1}
+    training = {"batch_size": 32, "epochs": 60, "learning_rate": 5e-3, "weight_decay": 0.05}
+    options = {"linear_epochs": 15}
+    yield Recipe("mixer_end_to_end_memory_babi", "babi", {"hidden_dim": 50, "mixer": memory}, options, **training)
+    words = {"hidden_dim": 64, "num_layers": 2, "dropout": 0.1}
+    yield from _pair("babi", words, "gru", "multi_head", batch_size=32, epochs=20, learning_rate=2e-3, seeds=(1,))
+
+
 def _images():
     # Patches: a convolution at every pixel would cost most of the time.
     stem = {"patch_size": 8, "hidden_dim": 128, "num_layers": 3, "dropout": 0.1}
@@ -129,6 +138,6 @@ def _forecasts():
 
 RECIPES = {
     recipe.name: recipe
-    for family in (_texts, _streams, _pairs, _images, _speech, _series, _forecasts)
+    for family in (_texts, _streams, _pairs, _stories, _images, _speech, _series, _forecasts)
     for recipe in family()
 }

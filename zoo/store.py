@@ -18,6 +18,7 @@ from zoo.safety import PresetError
 from zoo.seq2seq import MixerSeq2SeqLM
 from zoo.series import MixerForecaster, MixerSeriesClassifier
 from zoo.speech import MixerSpeechClassifier
+from zoo.story import MixerStoryAnswerer
 from zoo.tagger import MixerTagger
 from zoo.text import MixerTextClassifier
 from zoo.transcriber import MixerAudioToText
@@ -30,6 +31,7 @@ TASKS = {
         MixerTagger,
         MixerCausalLM,
         MixerSeq2SeqLM,
+        MixerStoryAnswerer,
         MixerImageClassifier,
         MixerCaptioner,
         MixerSpeechClassifier,

@@ -4,8 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks
-from zoo.heads import MaskedMean
-from zoo.story import LastWord
+from zoo.heads import LastWord, MaskedMean
 
 
 @keras.saving.register_keras_serializable(package="zoo")

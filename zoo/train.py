@@ -98,7 +98,8 @@ class _Course:
         checkpoint.restore(state, model)
         for epoch in range(progress["epoch"], self.epochs):
             start = time.perf_counter()
-            model.fit(self.batches(seed, epoch), initial_epoch=epoch, epochs=epoch + 1, verbose=1)
+            callbacks = self.subject.callbacks(self.recipe, epoch)
+            model.fit(self.batches(seed, epoch), initial_epoch=epoch, epochs=epoch + 1, callbacks=callbacks, verbose=1)
             dev = self.score(model, "dev")
             if not best or self.subject.is_better(dev, progress["dev"]):
                 progress["dev"], best = dev, model.get_weights()

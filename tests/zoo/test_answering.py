@@ -39,6 +39,21 @@ def test_each_word_gets_its_tag(saved):
     assert all(line.split("\t")[1] in "abcde" for line in lines)
 
 
+@pytest.mark.parametrize("mixer", ["end_to_end_memory", "gru"])
+def test_a_question_about_a_story_is_answered_and_what_was_looked_at_shown(saved, mixer):
+    examples = [(["Mary went home.", "John left."], "Where is Mary?")]
+    preprocessor = zoo.MixerStoryPreprocessor.of(examples, ["home"])
+    backbone = zoo.MixerStoryBackbone(preprocessor.tokenizer.vocabulary_size(), hidden_dim=11, mixer=mixer)
+    task = zoo.MixerStoryAnswerer(backbone, preprocessor)
+    answers, looks = np.split(answering.answer(saved(task), "Mary went home. John left. Where is Mary?"), [5])
+    assert answers[0].split()[0] == task.answer(examples)[0]
+    if mixer == "gru":
+        assert not len(looks)
+    else:
+        assert [line.split("  ")[1] for line in looks] == examples[0][0]
+        assert [float(line.split()[0]) for line in looks] == pytest.approx(task.look(examples)[0][0], abs=0.006)
+
+
 def test_a_series_is_read_from_a_file_and_forecast_line_by_line(saved, tmp_path):
     backbone = zoo.MixerSeriesBackbone(3, mixer="gru", hidden_dim=11)
     preprocessor = zoo.MixerSeriesPreprocessor([0, 0, 0], [1, 2, 3], targets=[0, 2])

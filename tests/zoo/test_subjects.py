@@ -9,7 +9,8 @@ import pytest
 
 import zoo
 from zoo import recipes, store, train
-from zoo.batches import Recordings
+from zoo.batches import Recordings, StoryBatches
+from zoo.datasets.babi import Question
 from zoo.datasets.windows import Windows
 from zoo.subjects import SUBJECTS
 from zoo.subjects.captions import EMOJI_CAPTIONS
@@ -18,6 +19,7 @@ from zoo.subjects.images import FASHION_MNIST
 from zoo.subjects.pairs import CMUDICT, MULTI30K, SmoothedCrossentropy, pronunciations, translations
 from zoo.subjects.series import BEATS, STRIPS, UCR, auroc
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS, speak_otherwise
+from zoo.subjects.stories import BABI, Key, first_of_dev, on_facts, on_facts_by_chance
 from zoo.subjects.tags import UD_EWT
 from zoo.subjects.texts import SST2
 
@@ -253,6 +255,105 @@ def test_what_is_written_down_is_judged_in_words_and_in_characters(tmp_path):
     assert set(subject.judge(task)) == {"score", "character error rate", "word error rate with 16 beams"}
 
 
+def made_up_stories(split):
+    """Who is where: the last sentence about a person counts."""
+    random, places = np.random.default_rng(SPLITS.index(split)), ["home", "out", "up"]
+    stories, keys = [], []
+    for index in range(17):
+        people = [str(each) for each in random.permutation(["Mary", "John"])]
+        goals = [str(each) for each in random.choice(places, 13 if index % 4 == 0 else 2)]
+        told = [f"{people[place % 2]} went {goal}." for place, goal in enumerate(goals)]
+        fact = len(told) - 1 - index % 2
+        stories.append((told, f"Where is {people[fact % 2]}?"))
+        keys.append(Key(1 + index % 2, goals[fact], (fact,)))
+    return stories, keys
+
+
+MEMORY = {"hidden_dim": 11, "mixer": {"mixer": "end_to_end_memory", "hops": 2}}
+
+
+def stories(tmp_path, **options):
+    subject = dataclasses.replace(BABI, read=made_up_stories, tasks={1: "now", 2: "before"})
+    chosen = dataclasses.replace(recipe(subject, sentences=12, **options), backbone=MEMORY)
+    return subject, chosen, subject.prepare(chosen, tmp_path)
+
+
+def test_answers_to_stories_are_judged_by_task_and_alike_from_raw_texts(tmp_path):
+    subject, chosen, preprocessor = stories(tmp_path)
+    task = subject.build(chosen, preprocessor)
+    inputs, answers = subject.load("test")
+    keys = subject.align(preprocessor, inputs, answers)
+    outputs = subject.outputs(keras.Model(task.input, task.output), subject.encode(preprocessor, inputs))
+    assert preprocessor.texts(task.predict(inputs, verbose=0)) == [
+        preprocessor.tokenizer.id_to_token(int(each)) for each in outputs
+    ]
+    scores, judged = subject.scores(outputs, keys), subject.judge(task)
+    assert {name: judged[name] for name in scores} == scores and list(scores) == ["score", "1 now", "2 before"]
+    assert scores["score"] == pytest.approx((scores["1 now"] + scores["2 before"]) / 2)
+    right = subject.targets(chosen, keys)
+    assert subject.score(right, keys) == 0.0
+    wrong = np.where(np.arange(17) == 1, 0, right)
+    assert subject.scores(wrong, keys)["2 before"] == pytest.approx(1 / 8)
+    assert subject.kind(chosen) == "explicit"
+    for mixer, kind in (("gru", "implicit"), (["gru", "multi_head"], "explicit")):
+        assert subject.kind(dataclasses.replace(chosen, backbone={"mixer": mixer})) == kind
+
+
+def test_a_look_at_a_supporting_fact_is_counted_from_the_sentences_that_are_kept(tmp_path, monkeypatch):
+    subject, chosen, preprocessor = stories(tmp_path)
+    task = subject.build(chosen, preprocessor)
+    told = ([f"Mary went {place}." for place in ["home"] * 15], "Where is Mary?")
+    look = np.eye(12)[[2, 7]]
+    monkeypatch.setattr(type(task), "look", lambda self, x: [look for _ in x])
+    keys = [Key(1, "home", (5,)), Key(1, "home", (10, 1)), Key(1, "home", (2, 7))]
+    assert on_facts(task, [told] * 3, keys).tolist() == [True, True, False]
+    # The first three sentences are forgotten.
+    expected = [1 - (11 / 12) ** 2, 1 - (11 / 12) ** 2, 1 - (11 / 12) ** 2]
+    np.testing.assert_allclose(on_facts_by_chance(task, [told] * 3, keys), expected)
+
+
+def test_batches_of_stories_are_cut_where_all_are_short(tmp_path):
+    subject, chosen, preprocessor = stories(tmp_path)
+    inputs, keys = subject.load("train")
+    x, y = subject.encode(preprocessor, inputs), subject.targets(chosen, subject.align(preprocessor, inputs, keys))
+    batches = subject.batches(chosen, preprocessor, x, y, [1, 0])
+    widths = []
+    for story, answer in (batches[index] for index in range(len(batches))):
+        lengths = story["story"].any(axis=2).sum(axis=1)
+        assert len(answer) == 5 and story["story"].shape[1] == (12 if lengths.max() > StoryBatches.SHORT else 10)
+        widths.append(story["story"].shape[1])
+        rows = {(*question, right) for question, right in zip(map(tuple, story["question"].tolist()), answer.tolist())}
+        assert rows <= {(*question, right) for question, right in zip(map(tuple, x["question"].tolist()), y.tolist())}
+    assert widths == [12, 10, 10]
+
+
+def test_questions_to_choose_by_begin_with_a_new_story():
+    story = [f"Sentence {place}." for place in range(40)]
+    told = [Question(tuple(story[first : first + more]), "Who?", "", ()) for first in range(20) for more in (1, 2, 3)]
+    assert first_of_dev(told) == 54 and first_of_dev(told, share=0.09) == 57
+    with pytest.raises(ValueError, match="a story that begins there"):
+        first_of_dev(told[:3])
+
+
+def test_a_memory_is_linear_in_the_first_epochs_and_never_when_it_is_judged(tmp_path, monkeypatch):
+    subject, chosen, _ = stories(tmp_path, linear_epochs=1)
+    monkeypatch.setitem(SUBJECTS, BABI.name, subject)
+    course = train._Course(chosen, tmp_path, epochs=2)
+    model = course.build(3)
+    memory, seen = model.backbone.memory, []
+
+    class Spy(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append(float(memory.linear))
+
+    callbacks = type(subject).callbacks
+    monkeypatch.setattr(course, "build", lambda seed: model)
+    monkeypatch.setattr(type(subject), "callbacks", lambda *arguments: [*callbacks(*arguments), Spy()])
+    course.run(3)
+    # Three batches an epoch.
+    assert seen == [1.0] * 3 + [0.0] * 3 and float(memory.linear) == 0.0
+
+
 def made_up_pictures(split):
     random = np.random.default_rng(SPLITS.index(split))
     captions = ["red sun", "blue sun", "red moon", "moon", "blue moon"]
@@ -368,6 +469,9 @@ def test_a_smoothed_loss_is_what_its_formula_says():
     ("subject", "read"),
     [
         (FSDD, made_up_digits),
+        pytest.param(
+            dataclasses.replace(BABI, tasks={1: "now", 2: "before"}, shown=0), made_up_stories, marks=pytest.mark.slow
+        ),
         pytest.param(CMUDICT, lambda split: SPELLINGS["dev"], marks=pytest.mark.slow),
         pytest.param(AN4, made_up_utterances, marks=pytest.mark.slow),
         pytest.param(EMOJI_CAPTIONS, made_up_pictures, marks=pytest.mark.slow),

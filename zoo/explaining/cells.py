@@ -13,7 +13,8 @@ class Given(NamedTuple):
 
     `inputs` is what the model is called with, with a batch axis; `subject` what is shown: labels, an image `(H, W, C)`,
     or a series or a sound's frames `(T, C)`. Of `places` that a model's layers have, `real` are no padding, where that
-    is known. `at` names the layer whose output is differentiated by, where it is not the input.
+    is known. `at` names the layer whose output is differentiated by, where it is not the input. `asked` is a question
+    about the subject, if there is one.
     """
 
     kind: str
@@ -22,6 +23,7 @@ class Given(NamedTuple):
     places: int = 0
     real: int = 0
     at: str | None = None
+    asked: str = ""
 
     def of_real(self, look):
         """A map `(H, T, S)` without the padding of `places`."""

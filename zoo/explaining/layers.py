@@ -41,8 +41,12 @@ def states(model, inputs):
     for layer in reversed(model.layers):
         # What was never called, or several times, has no output of its own.
         symbolic = getattr(layer, "output", None) if layer._inbound_nodes else None
-        if isinstance(symbolic, keras.KerasTensor) and len(symbolic.shape) == 3:
+        if isinstance(symbolic, keras.KerasTensor) and len(symbolic.shape) == 3 and not _are_ids(symbolic):
             found = keras.Model(model.input, symbolic)
             _, length, width = found(inputs, training=False).shape
             return (found, length) if length > 1 and length * width <= PASSES else (None, 0)
     return None, 0
+
+
+def _are_ids(symbolic):
+    return keras.backend.is_int_dtype(symbolic.dtype)

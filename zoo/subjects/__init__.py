@@ -6,6 +6,7 @@ from zoo.subjects.images import FASHION_MNIST
 from zoo.subjects.pairs import CMUDICT, MULTI30K
 from zoo.subjects.series import BEATS, PHYSIONET, STRIPS, UCR
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS
+from zoo.subjects.stories import BABI
 from zoo.subjects.streams import TINYSHAKESPEARE, WIKITEXT2
 from zoo.subjects.tags import UD_EWT
 from zoo.subjects.texts import R8, R52, SST2
@@ -15,6 +16,7 @@ _ROWS = (
     *(UD_EWT,),
     *(TINYSHAKESPEARE, WIKITEXT2),
     *(CMUDICT, MULTI30K),
+    *(BABI,),
     *(FASHION_MNIST,),
     *(EMOJI_CAPTIONS,),
     *(FSDD, *FSDD_STRANGERS, AN4),

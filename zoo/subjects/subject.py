@@ -77,6 +77,10 @@ class Subject(abc.ABC):
         """One epoch of training batches, a `keras.utils.PyDataset`; `seed` is a list of integers."""
         return Shuffled(inputs, targets, recipe.batch_size, seed)
 
+    def callbacks(self, recipe, epoch):
+        """Keras callbacks for one epoch of training, counted from 0; each epoch gets new ones, which know no other."""
+        return []
+
     def outputs(self, model, inputs):
         """What the bare model says of encoded inputs: what `score` takes."""
         return as_arrays(model.predict(inputs, batch_size=128, verbose=0))
