@@ -80,6 +80,11 @@ def _pairs():
     yield from _readers("cmudict", letters, lengths, epochs=20, batch_size=256, learning_rate=2e-3)
     sentences = {"hidden_dim": 128, "num_layers": 3, "dropout": 0.3}
     yield from _readers("multi30k", sentences, epochs=30, batch_size=128, learning_rate=3e-3)
+    reports, lengths = (
+        {"hidden_dim": 128, "num_layers": 1, "dropout": 0.3},
+        {"encoder_sequence_length": 96, "decoder_sequence_length": 24},
+    )
+    yield from _readers("reuters_headlines", reports, lengths, epochs=20, batch_size=64, learning_rate=2e-3)
 
 
 def _images():

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import zoo
-from keras_attn import mixers
 from tests.zoo.helpers import keys_of
 from zoo import catalogue, recipes, safety, store, train
 from zoo.subjects import SUBJECTS
@@ -77,7 +76,7 @@ def test_a_card_agrees_with_its_recipe_and_its_model(name):
     card, recipe, task = zoo.presets()[name], recipes.RECIPES[name], load(name)
     assert card["recipe"] == train.as_plain(recipe)
     assert card["parameters"] == task.count_params() and card["parameters"] <= 3_000_000
-    assert card["kind"] == mixers.kind_of(recipe.backbone["mixer"])
+    assert card["kind"] == SUBJECTS[card["subject"]].kind(recipe)
     assert card["command"].endswith(f"python -m zoo.train {name}")
     assert card["licence"] == f"of the data: {SUBJECTS[card['subject']].licence}"
     readme = (store.DIRECTORY / name / "README.md").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from zoo.subjects.captions import EMOJI_CAPTIONS
 from zoo.subjects.forecasts import ETT
 from zoo.subjects.images import FASHION_MNIST
-from zoo.subjects.pairs import CMUDICT, MULTI30K
+from zoo.subjects.pairs import CMUDICT, MULTI30K, REUTERS_HEADLINES
 from zoo.subjects.series import BEATS, PHYSIONET, STRIPS, UCR
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS
 from zoo.subjects.streams import TINYSHAKESPEARE, WIKITEXT2
@@ -14,7 +14,7 @@ _ROWS = (
     *(SST2, R8, R52),
     *(UD_EWT,),
     *(TINYSHAKESPEARE, WIKITEXT2),
-    *(CMUDICT, MULTI30K),
+    *(CMUDICT, MULTI30K, REUTERS_HEADLINES),
     *(FASHION_MNIST,),
     *(EMOJI_CAPTIONS,),
     *(FSDD, *FSDD_STRANGERS, AN4),
