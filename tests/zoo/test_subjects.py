@@ -13,7 +13,7 @@ from zoo.batches import Recordings
 from zoo.datasets.windows import Windows
 from zoo.subjects import SUBJECTS
 from zoo.subjects.captions import EMOJI_CAPTIONS
-from zoo.subjects.forecasts import ETT
+from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
 from zoo.subjects.images import FASHION_MNIST
 from zoo.subjects.pairs import (
     CMUDICT,
@@ -141,6 +141,24 @@ def test_forecasts_are_judged_in_standard_units_whatever_the_raw_ones_are(tmp_pa
     assert judged["score"] == pytest.approx(np.mean((raw - answers) ** 2) / 49, rel=1e-3)
     encoded = subject.outputs(keras.Model(task.input, task.output), subject.encode(preprocessor, inputs))
     assert subject.score(encoded, subject.align(preprocessor, inputs, answers)) == pytest.approx(judged["score"], 1e-3)
+
+
+def test_forecasts_that_are_told_what_is_ahead_are_judged_in_raw_units(tmp_path):
+    subject = dataclasses.replace(METRO_TRAFFIC, read=made_up_windows, horizon=5, wanted=(1,), ahead=(2, 0))
+    preprocessor = subject.prepare(recipe(subject), tmp_path)
+    task = subject.build(recipe(subject), preprocessor)
+    inputs, answers = subject.load("test")
+    windows = made_up_windows("test")
+    assert (inputs["ahead"] == windows.y[:, :, [2, 0]]).all() and (answers == windows.y[:, :, [1]]).all()
+    judged = subject.judge(task)
+    assert judged["score"] == pytest.approx(np.abs(task.predict(inputs, verbose=0) - answers).mean(), rel=1e-3)
+    encoded = subject.encode(preprocessor, inputs)
+    found = subject.outputs(keras.Model(task.input, task.output), encoded)
+    aligned = subject.align(preprocessor, inputs, answers)
+    assert subject.scores(found, aligned) == pytest.approx(judged, 1e-3)
+    assert (encoded["ahead"][:1] == subject.encode(preprocessor, subject.first())["ahead"]).all()
+    assert subject.targets(recipe(subject), aligned).std() == pytest.approx(answers.std() / 7, rel=1e-4)
+    assert {name: x.shape for name, x in subject.example().items()} == {"series": (8, 3), "ahead": (5, 2)}
 
 
 def test_images_are_moved_and_turned_and_no_pixel_is_made_up():

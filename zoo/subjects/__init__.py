@@ -1,7 +1,7 @@
 """What presets are trained on: one file for each family of tasks, one row for each data set."""
 
 from zoo.subjects.captions import EMOJI_CAPTIONS
-from zoo.subjects.forecasts import ETT
+from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
 from zoo.subjects.images import FASHION_MNIST
 from zoo.subjects.pairs import CMUDICT, MULTI30K, REUTERS_HEADLINES
 from zoo.subjects.series import BEATS, PHYSIONET, STRIPS, UCR
@@ -19,6 +19,6 @@ _ROWS = (
     *(EMOJI_CAPTIONS,),
     *(FSDD, *FSDD_STRANGERS, AN4),
     *(BEATS, STRIPS, PHYSIONET, *UCR),
-    *ETT,
+    *(*ETT, METRO_TRAFFIC),
 )
 SUBJECTS = {subject.name: subject for subject in _ROWS}
