@@ -126,7 +126,8 @@ def _forecasts():
     days = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
     yield from _pair("etth1", days, "gated_conv", "multi_head", epochs=6, batch_size=32)
     yield from _pair("etth2", days, "gated_conv", "multi_head", epochs=6, batch_size=32)
-    yield from _pair("metro_traffic", days, "gated_conv", "multi_head", epochs=8)
+    cars = {**days, "hidden_dim": 64, "dropout": 0.2}
+    yield from _pair("metro_traffic", cars, "gated_conv", "multi_head", epochs=20, learning_rate=3e-3)
 
 
 RECIPES = {
