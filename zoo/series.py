@@ -480,7 +480,8 @@ class MixerForecaster(keras_hub.models.Task):
         backbone: a `MixerSeriesBackbone`.
         horizon: how many steps are forecast, at least 1.
         targets: the channels that are forecast, numbers in [0, C); None for all.
-        preprocessor: a `MixerSeriesPreprocessor` with the same targets; None if series come as the backbone wants them.
+        preprocessor: a `MixerSeriesPreprocessor` with the same `targets` and `ahead`; None if series come as the
+            backbone wants them.
         dropout: share of what is pooled dropped in training, in [0, 1).
         pooling: what of the backbone's vectors is read: "last", or "flatten" for all, side by side, which is more
             weights and wants a backbone of one length.
@@ -538,6 +539,10 @@ class MixerForecaster(keras_hub.models.Task):
         ahead = None if ahead is None else list(ahead)
         if ahead is not None:
             _check_ahead(ahead, targets, backbone.channels, channel_independent)
+        if preprocessor is not None and preprocessor.ahead != ahead:
+            raise ValueError(
+                f"The preprocessor must have the forecaster's `ahead`, {ahead}. Received: ahead={preprocessor.ahead}"
+            )
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor

@@ -277,6 +277,10 @@ def test_told_of_the_future_it_forecasts_series_that_are_standardised_by_themsel
             lambda: zoo.MixerForecaster(zoo.MixerSeriesBackbone(1), 5, channel_independent=True, ahead=[0]),
             "With `channel_independent` nothing is known ahead",
         ),
+        (
+            lambda: zoo.MixerForecaster(backbone(), 5, [2], told().preprocessor, ahead=[1, 0]),
+            r"must have the forecaster's `ahead`, \[1, 0\]. Received: ahead=\[0, 1\]",
+        ),
         (lambda: told().preprocessor(series()), "must be a dict of 'series' and 'ahead'. Received: ndarray"),
         (lambda: told().preprocessor({"series": series()}), r"Received: \['series'\]"),
         (lambda: told().preprocessor({**known(), "ahead": known()["series"]}), "must have 2 numbers a step"),
