@@ -32,6 +32,7 @@ SAYING = {
 }
 SOUND = frozenset({"frames", "padding_mask"})
 STORY = frozenset({"story", "question"})
+TOLD = frozenset({"series", "ahead"})
 
 
 def explain(model, given, out=None, output=None, method="integrated_gradients", at=None, say=lambda step: None):
@@ -61,7 +62,8 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
             to 255 for models without a preprocessor), a sound (.wav of 16 bits, at the model's sample rate), or numbers
             (.npy, .csv): a series `(T,)` or `(T, C)`, an image, samples or frames of a sound, or whole numbers, `(T,)`,
             for models of those. For models of stories a text that ends with the question, or a pair of a list of
-            sentences and a question.
+            sentences and a question. For a forecaster that is told what is known ahead a dict of such arrays,
+            `"series"` and `"ahead"`, of which the second is held as it is.
         out: where to write: .html for a page on which one moves over a position, .png, .svg or .pdf for a picture; None
             for nowhere.
         output: number of the output that is explained; None for the largest, and for models that answer in words.
@@ -199,6 +201,8 @@ def _read(model, given):
         return text.read(model, preprocessor, given)
     if _names(model) == SOUND:
         return sound.read(model, given)
+    if _names(model) == TOLD:
+        return series.read_told(preprocessor, given, {each.name: tuple(each.shape) for each in model.inputs})
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple):
         raise ValueError(

@@ -80,6 +80,12 @@ def _pairs():
     yield from _readers("cmudict", letters, lengths, epochs=20, batch_size=256, learning_rate=2e-3)
     sentences = {"hidden_dim": 128, "num_layers": 3, "dropout": 0.3}
     yield from _readers("multi30k", sentences, epochs=30, batch_size=128, learning_rate=3e-3)
+    reports, lengths = (
+        {"hidden_dim": 128, "num_layers": 1, "dropout": 0.3},
+        {"encoder_sequence_length": 96, "decoder_sequence_length": 24},
+    )
+    training = {"epochs": 20, "batch_size": 64, "learning_rate": 2e-3, "seeds": (1,)}
+    yield from _readers("reuters_headlines", reports, lengths, **training)
 
 
 def _stories():
@@ -134,6 +140,8 @@ def _forecasts():
     days = {"hidden_dim": 32, "num_layers": 2, "patch_size": 24, "dropout": 0.3}
     yield from _pair("etth1", days, "gated_conv", "multi_head", epochs=6, batch_size=32)
     yield from _pair("etth2", days, "gated_conv", "multi_head", epochs=6, batch_size=32)
+    cars = {**days, "hidden_dim": 64, "dropout": 0.2}
+    yield from _pair("metro_traffic", cars, "gated_conv", "multi_head", epochs=20, learning_rate=3e-3)
 
 
 RECIPES = {

@@ -10,6 +10,8 @@ from zoo.backbone import check_stack, stack
 from zoo.heads import compile_arguments
 
 POOLINGS = ("last", "flatten")
+#: How many numbers a forecaster has of the past for each step ahead, where something is known of that step.
+STEP_WIDTH = 16
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -332,15 +334,16 @@ def _count_patches(sequence_length, patch_size):
 
 @keras.saving.register_keras_serializable(package="zoo")
 class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
-    """Raw series to the backbone's: the last steps, standardised; and what is to be forecast alike.
+    """Raw series to the backbone's: the last steps, standardised; and what is to be forecast, or known ahead, alike.
 
     Args:
         mean, deviation: of each channel, C numbers each, the deviations above 0.
         sequence_length: how many steps are kept, the last ones; None for all.
         targets: the channels that are forecast, for models that forecast; None for others.
+        ahead: the K channels that are known of the steps ahead too, for models that are told of them; None for others.
 
     Call arguments:
-        x: `(B, T, C)`. NaN stays NaN.
+        x: `(B, T, C)`. NaN stays NaN. With `ahead` a dict of that as `"series"` and of `"ahead"`, `(B, horizon, K)`.
         y: passed through; with `targets` standardised, `(B, horizon, channels)`.
         sample_weight: passed through.
 
@@ -351,7 +354,7 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
 
     backbone_cls = MixerSeriesBackbone
 
-    def __init__(self, mean, deviation, sequence_length=None, targets=None, **kwargs):
+    def __init__(self, mean, deviation, sequence_length=None, targets=None, ahead=None, **kwargs):
         super().__init__(**kwargs)
         self.mean, self.deviation = list(map(float, mean)), list(map(float, deviation))
         if len(self.mean) != len(self.deviation) or not min(self.deviation, default=0) > 0:
@@ -361,14 +364,36 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
             )
         self.sequence_length = sequence_length
         self.targets = None if targets is None else list(targets)
+        self.ahead = None if ahead is None else list(ahead)
 
     def call(self, x, y=None, sample_weight=None):
-        # Arithmetic alone, so that arrays and the tensors of any backend and of tf.data pass.
-        mean, deviation = (np.array(values, "float32") for values in (self.mean, self.deviation))
-        x = x if self.sequence_length is None else x[..., -self.sequence_length :, :]
+        if self.ahead is None:
+            x = self._standardize(self._last_steps(x))
+        else:
+            self._check_ahead(x)
+            series = self._standardize(self._last_steps(x["series"]))
+            x = {"series": series, "ahead": self._standardize(x["ahead"], self.ahead)}
         if y is not None and self.targets is not None:
-            y = (y - mean[self.targets]) / deviation[self.targets]
-        return keras.utils.pack_x_y_sample_weight((x - mean) / deviation, y, sample_weight)
+            y = self._standardize(y, self.targets)
+        return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+
+    def _last_steps(self, series):
+        return series if self.sequence_length is None else series[..., -self.sequence_length :, :]
+
+    def _standardize(self, numbers, channels=slice(None)):
+        # Arithmetic alone, so that arrays and the tensors of any backend and of tf.data pass.
+        mean, deviation = (np.array(values, "float32")[channels] for values in (self.mean, self.deviation))
+        return (numbers - mean) / deviation
+
+    def _check_ahead(self, x):
+        if not isinstance(x, dict) or set(x) != {"series", "ahead"}:
+            got = sorted(x) if isinstance(x, dict) else type(x).__name__
+            raise ValueError(f"With `ahead`, `x` must be a dict of 'series' and 'ahead'. Received: {got}")
+        if x["ahead"].shape[-1] != len(self.ahead):
+            raise ValueError(
+                f"x['ahead'] must have {len(self.ahead)} numbers a step, of the channels {self.ahead}. "
+                f"Received: an array of shape {tuple(x['ahead'].shape)}"
+            )
 
     def restore(self, numbers):
         """Forecasts, an array `(B, horizon, channels)`, in the units of the raw series."""
@@ -382,6 +407,7 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
             "deviation": list(self.deviation),
             "sequence_length": self.sequence_length,
             "targets": None if self.targets is None else list(self.targets),
+            "ahead": None if self.ahead is None else list(self.ahead),
         }
 
 
@@ -442,31 +468,44 @@ class MixerForecaster(keras_hub.models.Task):
     Of a backbone that standardises each series by itself they add shares of that series' deviation, so that a series
     of three times the size is forecast three times as large.
 
+    Of some channels more may be known than their past: hours, weekdays, holidays, prices that are set. With `ahead` the
+    forecaster is told of them, and what the vectors add to step h is linear in `v_h + gelu(W [v_h; a_h] + b)`, with v_h
+    16 numbers that the vectors have for that step, and a_h what is known of it. That is one small network for all
+    steps, as in TiDE (Das et al.), in front of which any mixer can stand, since the past is read as without it. What is
+    known of one step changes the forecast of that step alone.
+
     `fit` and `evaluate` compare in standardised units if there is a preprocessor; `predict` answers in raw ones.
 
     Args:
         backbone: a `MixerSeriesBackbone`.
         horizon: how many steps are forecast, at least 1.
         targets: the channels that are forecast, numbers in [0, C); None for all.
-        preprocessor: a `MixerSeriesPreprocessor` with the same targets; None if series come as the backbone wants them.
+        preprocessor: a `MixerSeriesPreprocessor` with the same `targets` and `ahead`; None if series come as the
+            backbone wants them.
         dropout: share of what is pooled dropped in training, in [0, 1).
         pooling: what of the backbone's vectors is read: "last", or "flatten" for all, side by side, which is more
             weights and wants a backbone of one length.
         channel_independent: whether the backbone, of one channel, forecasts each channel by itself, as Nie et al.
             found to be better where data are few. Any number of channels goes then, and `targets` is None.
+        ahead: the K channels that are known of the steps ahead too, numbers in [0, C), none of them a target; None if
+            there are none. Not with `channel_independent`.
 
     Call arguments:
-        inputs: `(B, T, C)`.
+        inputs: `(B, T, C)`. With `ahead` a dict of that as `"series"` and of `"ahead"`, `(B, horizon, K)`, without NaN.
 
     Returns:
         `(B, horizon, channels)`.
 
     Reference:
         Nie et al., 2022, A time series is worth 64 words, https://arxiv.org/abs/2211.14730, 3.1.
+        Das et al., 2023, Long-term forecasting with TiDE, https://arxiv.org/abs/2304.08424, the temporal decoder.
 
     Example:
     >>> forecaster = MixerForecaster(MixerSeriesBackbone(3, mixer="gru"), horizon=5, targets=[2])
     >>> tuple(forecaster(keras.random.normal((2, 11, 3))).shape)
+    (2, 5, 1)
+    >>> told = MixerForecaster(MixerSeriesBackbone(3, mixer="gru"), horizon=5, targets=[2], ahead=[0, 1])
+    >>> tuple(told({"series": keras.random.normal((2, 11, 3)), "ahead": keras.ops.ones((2, 5, 2))}).shape)
     (2, 5, 1)
     """
 
@@ -482,6 +521,7 @@ class MixerForecaster(keras_hub.models.Task):
         dropout=0.0,
         pooling="last",
         channel_independent=False,
+        ahead=None,
         **kwargs,
     ):
         whole_number("horizon", horizon)
@@ -496,6 +536,13 @@ class MixerForecaster(keras_hub.models.Task):
         targets = list(range(backbone.channels)) if targets is None else list(targets)
         if not targets or not all(0 <= target < backbone.channels for target in targets):
             raise ValueError(f"`targets` are numbers in [0, {backbone.channels}). Received: targets={targets}")
+        ahead = None if ahead is None else list(ahead)
+        if ahead is not None:
+            _check_ahead(ahead, targets, backbone.channels, channel_independent)
+        if preprocessor is not None and preprocessor.ahead != ahead:
+            raise ValueError(
+                f"The preprocessor must have the forecaster's `ahead`, {ahead}. Received: ahead={preprocessor.ahead}"
+            )
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -503,20 +550,27 @@ class MixerForecaster(keras_hub.models.Task):
         self.pooler = (LastStep if pooling == "last" else keras.layers.Flatten)(name="pooled", **policy)
         self.last_values = LastStep(targets, name="last_values", **policy)
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout", **policy)
-        self.output_dense = keras.layers.Dense(horizon * len(targets), name="changes", **policy)
+        width = len(targets) if ahead is None else STEP_WIDTH
+        self.output_dense = keras.layers.Dense(horizon * width, name="changes", **policy)
 
         # === Functional Model ===
         series = keras.Input(shape=(backbone.sequence_length, None), name="series") if channel_independent else None
         inputs = ChannelsApart(name="channels_apart", **policy)(series) if channel_independent else backbone.input
         changes = self.output_dense(self.output_dropout(self.pooler(backbone(inputs))))
-        changes = keras.layers.Reshape((horizon, len(targets)), name="steps", **policy)(changes)
+        changes = keras.layers.Reshape((horizon, width), name="steps", **policy)(changes)
+        if ahead is not None:
+            known = keras.Input(shape=(horizon, len(ahead)), name="ahead")
+            changes = _tell(changes, known, len(targets), policy)
         if backbone.standardize:
             changes = ScaleBack(targets, name="scale_back", **policy)(changes, series=inputs)
         last = keras.layers.Reshape((1, len(targets)), name="last", **policy)(self.last_values(inputs))
         outputs = keras.layers.Add(name="forecast", **policy)([changes, last])
         if channel_independent:
             outputs = ChannelsTogether(name="channels_together", **policy)(outputs, like=series)
-        super().__init__(inputs=series if channel_independent else inputs, outputs=outputs, **kwargs)
+        given = series if channel_independent else inputs
+        super().__init__(
+            inputs=given if ahead is None else {"series": given, "ahead": known}, outputs=outputs, **kwargs
+        )
 
         # === Config ===
         self.horizon = horizon
@@ -524,6 +578,7 @@ class MixerForecaster(keras_hub.models.Task):
         self.dropout = dropout
         self.pooling = pooling
         self.channel_independent = channel_independent
+        self.ahead = ahead
 
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
         loss = keras.losses.MeanSquaredError() if loss == "auto" else loss
@@ -542,4 +597,22 @@ class MixerForecaster(keras_hub.models.Task):
             "dropout": self.dropout,
             "pooling": self.pooling,
             "channel_independent": self.channel_independent,
+            "ahead": None if self.ahead is None else list(self.ahead),
         }
+
+
+def _check_ahead(ahead, targets, channels, channel_independent):
+    if channel_independent:
+        raise ValueError(f"With `channel_independent` nothing is known ahead. Received: ahead={ahead}")
+    if not ahead or not all(0 <= channel < channels for channel in ahead) or set(ahead) & set(targets):
+        raise ValueError(
+            f"`ahead` are numbers in [0, {channels}), none of them a target. Received: ahead={ahead}, targets={targets}"
+        )
+
+
+def _tell(steps, known, width, policy):
+    """What is forecast of each step, `(B, horizon, width)`, from its numbers and from what is known of it."""
+    told = keras.layers.Concatenate(name="told", **policy)([steps, known])
+    told = keras.layers.Dense(STEP_WIDTH, activation="gelu", name="told_steps", **policy)(told)
+    steps = keras.layers.Add(name="add_told", **policy)([steps, told])
+    return keras.layers.Dense(width, name="told_changes", **policy)(steps)

@@ -205,7 +205,7 @@ def _card(course, task, runs, best):
 
 def _latency(course, task, repeats=31):
     """Median milliseconds for one example, already encoded, from the model's inputs to its outputs."""
-    inputs = course.subject.encode(task.preprocessor, course.subject.load("test")[0][:1])
+    inputs = course.subject.encode(task.preprocessor, course.subject.first())
     model = _without_preprocessor(task)
     times = []
     for _ in range(repeats):

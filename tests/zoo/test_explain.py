@@ -174,6 +174,19 @@ def test_a_series_whose_positions_are_fewer_within_the_model_is_cut_into_as_many
     np.testing.assert_allclose(found.parts["gradient x input"], whole.reshape(T, 2).sum(axis=1), rtol=1e-4, atol=1e-6)
 
 
+def test_a_forecaster_told_what_is_ahead_is_explained_by_its_series(tmp_path):
+    preprocessor = zoo.MixerSeriesPreprocessor([5.0, 0.0], [3.0, 1.0], sequence_length=T, targets=[0], ahead=[1])
+    stack = zoo.MixerSeriesBackbone(2, sequence_length=T, hidden_dim=5, num_layers=1, mixer="additive")
+    model = zoo.MixerForecaster(stack, 3, [0], preprocessor=preprocessor, ahead=[1])
+    found = zoo.explain(model, {"series": normal(T + 2, 2), "ahead": normal(3, 1)}, out=tmp_path / "look.png")
+    assert found.answer == "The model answers with 1 numbers at each of 3 positions."
+    assert {look.shape for look in found.looks.values()} == {(1, T, T)} and len(found.looks) == 2
+    with pytest.raises(ValueError, match=r"takes a dict of arrays, \['ahead', 'series'\]. Received: ndarray"):
+        zoo.explain(model, normal(T, 2))
+    with pytest.raises(ValueError, match=r"is told \(3, 1\) numbers ahead. Received: an array of \(4, 1\)"):
+        zoo.explain(model, {"series": normal(T, 2), "ahead": normal(4, 1)})
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A folder with models and inputs of each kind."""

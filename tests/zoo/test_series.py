@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.zoo.helpers import CLASSES, B, D, T
+from tests.zoo.helpers import CLASSES, COMPILED, B, D, T, fresh_process
 from zoo.series import StandardizeOverTime
 
 CHANNELS, HORIZON = 3, 5
@@ -158,3 +158,134 @@ def test_what_is_standardised_is_forecast_in_its_own_size_and_level():
     assert np.abs(found - x[:, -1:, [2, 0]]).max() > 0.01
     moved = keras.ops.convert_to_numpy(forecaster(3 * x + 11))
     np.testing.assert_allclose(moved, 3 * found + 11, atol=1e-3)
+
+
+def told(targets=(2,), ahead=(0, 1), **options):
+    """A forecaster of one channel that is told two others ahead, and its preprocessor."""
+    preprocessor = zoo.MixerSeriesPreprocessor([50, 60, 70], [7, 5, 3], sequence_length=T, targets=targets, ahead=ahead)
+    stack = backbone("gated_conv", sequence_length=T, num_layers=1)
+    forecaster = zoo.MixerForecaster(stack, HORIZON, targets, preprocessor=preprocessor, ahead=ahead, **options)
+    forecaster.compile(keras.optimizers.Adam(0.01), jit_compile=COMPILED)
+    return forecaster
+
+
+def known(seed=1, count=B):
+    """Raw series and what is known ahead of its first two channels."""
+    ahead = np.random.default_rng(seed).normal([50, 60], [7, 5], (count, HORIZON, 2)).astype("float32")
+    return {"series": series(T + 4, count), "ahead": ahead}
+
+
+def test_what_is_known_ahead_is_standardised_as_its_channels_are():
+    x = known()
+    found, target = told().preprocessor(x, x["series"][:, -HORIZON:, [2]])
+    np.testing.assert_allclose(found["ahead"], (x["ahead"] - [50, 60]) / [7, 5], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["series"][:, :, 1], (x["series"][:, -T:, 1] - 60) / 5, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(target[:, :, 0], (x["series"][:, -HORIZON:, 2] - 70) / 3, rtol=1e-4, atol=1e-4)
+
+
+def test_a_forecast_told_what_is_ahead_is_what_its_formula_says():
+    forecaster, x = told(targets=(2, 0), ahead=(1,)), known()
+    prepared = forecaster.preprocessor({**x, "ahead": x["ahead"][:, :, 1:]})
+    weights = {layer.name: layer.get_weights() for layer in forecaster.layers}
+
+    def dense(name, inputs):
+        kernel, bias = weights[name]
+        return inputs @ kernel + bias
+
+    vectors = keras.ops.convert_to_numpy(forecaster.backbone(prepared["series"]))
+    steps = dense("changes", vectors[:, -1]).reshape(B, HORIZON, -1)
+    joined = dense("told_steps", np.concatenate([steps, prepared["ahead"]], axis=-1))
+    steps = steps + keras.ops.convert_to_numpy(keras.activations.gelu(joined))
+    expected = dense("told_changes", steps) + prepared["series"][:, -1:, [2, 0]]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(forecaster(prepared)), expected, atol=1e-4)
+
+
+def test_what_is_known_of_a_step_changes_the_forecast_of_that_step_alone():
+    forecaster, x = told(), known()
+    before = forecaster.predict(x, verbose=0)
+    x["ahead"][:, 3, 1] += 9
+    changed = np.abs(forecaster.predict(x, verbose=0) - before).max(axis=(0, 2)) > 1e-3
+    assert changed.tolist() == [step == 3 for step in range(HORIZON)]
+    x["series"][:, -2, 0] += 9
+    assert (np.abs(forecaster.predict(x, verbose=0) - before).max(axis=(0, 2)) > 1e-3).all()
+
+
+def test_a_forecaster_told_what_matters_learns_it_and_is_lost_without():
+    """The target is, up to a level, what is known: that of other series is of no use."""
+    x = known(count=97)
+    y = 70 + 3 * (x["ahead"][:, :, :1] - 50) / 7
+    x["series"][:, :, 2] = 70
+    forecaster = told()
+    before = forecaster.get_weights()
+    history = forecaster.fit(x, y, epochs=15, batch_size=32, verbose=0).history["loss"]
+    assert history[-1] < 0.05 * history[0]
+    assert all(np.abs(after - first).max() > 0 for after, first in zip(forecaster.get_weights(), before))
+    shuffled = {**x, "ahead": x["ahead"][::-1]}
+    right, wrong = (np.abs(forecaster.predict(each, verbose=0) - y).mean() for each in (x, shuffled))
+    assert right < 1 < 2 < wrong
+
+
+def test_a_forecaster_told_the_future_answers_as_before_once_it_was_saved(tmp_path):
+    forecaster, x = told(dropout=0.25, pooling="flatten"), known()
+    answers = forecaster.predict(x, verbose=0)
+    assert answers.shape == (B, HORIZON, 1) and np.abs(answers - 70).max() < 60
+    zoo.save(forecaster, tmp_path / "preset")
+    loaded = zoo.load(tmp_path / "preset")
+    assert loaded.get_config()["ahead"] == loaded.preprocessor.ahead == [0, 1]
+    np.testing.assert_allclose(loaded.predict(x, verbose=0), answers, atol=1e-4)
+    forecaster.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    prepared = loaded.preprocessor(x)
+    found, exact = (keras.ops.convert_to_numpy(each(prepared)) for each in (again, loaded))
+    np.testing.assert_allclose(found, exact, atol=1e-5)
+
+
+FORETELL = """
+import numpy as np, zoo
+found = np.load({folder!r} + "/expected.npz")
+answers = zoo.load({folder!r} + "/preset").predict({{name: found[name] for name in ("series", "ahead")}}, verbose=0)
+print(np.abs(answers - found["answers"]).max())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_forecaster_told_the_future_answers_alike_in_a_new_process_on_each_backend(tmp_path, backend):
+    forecaster, x = told(), known()
+    np.savez(tmp_path / "expected.npz", answers=forecaster.predict(x, verbose=0), **x)
+    zoo.save(forecaster, tmp_path / "preset")
+    assert float(fresh_process(FORETELL.format(folder=str(tmp_path)), backend)) < 1e-3
+
+
+def test_told_of_the_future_it_forecasts_series_that_are_standardised_by_themselves():
+    stack = backbone("gated_conv", sequence_length=T, standardize=True)
+    forecaster, x = zoo.MixerForecaster(stack, HORIZON, [2], ahead=[0]), series() / 50
+    ahead = np.random.default_rng(2).normal(size=(B, HORIZON, 1)).astype("float32")
+    found, moved = (
+        keras.ops.convert_to_numpy(forecaster({"series": each, "ahead": ahead})) for each in (x, 3 * x + 11)
+    )
+    np.testing.assert_allclose(moved, 3 * found + 11, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: zoo.MixerForecaster(backbone(), 5, [2], ahead=[3]), r"`ahead` are numbers in \[0, 3\), none of them"),
+        (lambda: zoo.MixerForecaster(backbone(), 5, [2], ahead=[]), r"Received: ahead=\[\], targets=\[2\]"),
+        (lambda: zoo.MixerForecaster(backbone(), 5, [2], ahead=[1, 2]), "none of them a target"),
+        (
+            lambda: zoo.MixerForecaster(zoo.MixerSeriesBackbone(1), 5, channel_independent=True, ahead=[0]),
+            "With `channel_independent` nothing is known ahead",
+        ),
+        (
+            lambda: zoo.MixerForecaster(backbone(), 5, [2], told().preprocessor, ahead=[1, 0]),
+            r"must have the forecaster's `ahead`, \[1, 0\]. Received: ahead=\[0, 1\]",
+        ),
+        (lambda: told().preprocessor(series()), "must be a dict of 'series' and 'ahead'. Received: ndarray"),
+        (lambda: told().preprocessor({"series": series()}), r"Received: \['series'\]"),
+        (lambda: told().preprocessor({**known(), "ahead": known()["series"]}), "must have 2 numbers a step"),
+    ],
+)
+def test_what_cannot_be_known_ahead_is_said_at_once(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -14,9 +14,17 @@ from zoo.datasets.babi import Question
 from zoo.datasets.windows import Windows
 from zoo.subjects import SUBJECTS
 from zoo.subjects.captions import EMOJI_CAPTIONS
-from zoo.subjects.forecasts import ETT
+from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
 from zoo.subjects.images import FASHION_MNIST
-from zoo.subjects.pairs import CMUDICT, MULTI30K, SmoothedCrossentropy, pronunciations, translations
+from zoo.subjects.pairs import (
+    CMUDICT,
+    MULTI30K,
+    REUTERS_HEADLINES,
+    SmoothedCrossentropy,
+    headlines,
+    pronunciations,
+    translations,
+)
 from zoo.subjects.series import BEATS, STRIPS, UCR, auroc
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS, speak_otherwise
 from zoo.subjects.stories import BABI, Key, first_of_dev, on_facts, on_facts_by_chance
@@ -135,6 +143,24 @@ def test_forecasts_are_judged_in_standard_units_whatever_the_raw_ones_are(tmp_pa
     assert judged["score"] == pytest.approx(np.mean((raw - answers) ** 2) / 49, rel=1e-3)
     encoded = subject.outputs(keras.Model(task.input, task.output), subject.encode(preprocessor, inputs))
     assert subject.score(encoded, subject.align(preprocessor, inputs, answers)) == pytest.approx(judged["score"], 1e-3)
+
+
+def test_forecasts_that_are_told_what_is_ahead_are_judged_in_raw_units(tmp_path):
+    subject = dataclasses.replace(METRO_TRAFFIC, read=made_up_windows, horizon=5, wanted=(1,), ahead=(2, 0))
+    preprocessor = subject.prepare(recipe(subject), tmp_path)
+    task = subject.build(recipe(subject), preprocessor)
+    inputs, answers = subject.load("test")
+    windows = made_up_windows("test")
+    assert (inputs["ahead"] == windows.y[:, :, [2, 0]]).all() and (answers == windows.y[:, :, [1]]).all()
+    judged = subject.judge(task)
+    assert judged["score"] == pytest.approx(np.abs(task.predict(inputs, verbose=0) - answers).mean(), rel=1e-3)
+    encoded = subject.encode(preprocessor, inputs)
+    found = subject.outputs(keras.Model(task.input, task.output), encoded)
+    aligned = subject.align(preprocessor, inputs, answers)
+    assert subject.scores(found, aligned) == pytest.approx(judged, 1e-3)
+    assert (encoded["ahead"][:1] == subject.encode(preprocessor, subject.first())["ahead"]).all()
+    assert subject.targets(recipe(subject), aligned).std() == pytest.approx(answers.std() / 7, rel=1e-4)
+    assert {name: x.shape for name, x in subject.example().items()} == {"series": (8, 3), "ahead": (5, 2)}
 
 
 def test_images_are_moved_and_turned_and_no_pixel_is_made_up():
@@ -451,6 +477,28 @@ def test_translations_are_compared_without_capitals_and_with_their_hyphens():
     worse = translations(["ein mann im t - shirt geht auf der strasse .", "zwei hunde im schnee ."], references)
     assert 50 < worse["score"] < 95
     assert translations(["", ""], references) == {"score": 0.0}
+
+
+def test_headlines_are_judged_by_rouge_in_any_case():
+    references = [["U.S. SAYS OIL PRICES RISE"], ["BANK CUTS RATE"]]
+    assert headlines(["u . s . says oil prices rise", "bank cuts rate"], references)["score"] == 1.0
+    scores = headlines(["oil prices rise", "rate"], references)
+    assert scores == pytest.approx({"score": (6 / 9 + 2 / 4) / 2, "ROUGE-1": (6 / 9 + 2 / 4) / 2, "ROUGE-2": 4 / 14})
+
+
+def test_a_report_and_its_headline_have_the_tokens_of_both(tmp_path, monkeypatch):
+    body = " ".join(f"w{number}" for number in range(67))
+    monkeypatch.setattr("zoo.datasets.reuters.load_headlines", lambda split: ([body, "oil rose"], ["OIL", "rose W66"]))
+    subject = dataclasses.replace(REUTERS_HEADLINES, units=("words",))
+    chosen = recipes.Recipe("small", subject.name, PARTS, {"encoder_sequence_length": 13})
+    preprocessor = subject.prepare(chosen, tmp_path)
+    assert preprocessor.source_tokenizer is None
+    sources, answers = subject.load("dev")
+    assert sources[0].split() == body.split()[:60] and answers == [["OIL"], ["rose W66"]]
+    backbone = subject.build(chosen, preprocessor).backbone
+    # Four marks, 60 words of the first report, and four of the others.
+    assert backbone.encoder_vocabulary_size == backbone.decoder_vocabulary_size == 68
+    assert subject.encode(preprocessor, sources)["encoder_token_ids"].shape == (2, 13)
 
 
 def test_a_smoothed_loss_is_what_its_formula_says():

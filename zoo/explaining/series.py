@@ -1,18 +1,16 @@
 """Series of numbers: what is shown are spans of time."""
 
 import numpy as np
+from keras import ops
 
 from zoo.explaining.cells import SPANS, Cells, Given
+from zoo.explaining.sound import as_many
 from zoo.series import MissingAsZero
 
 
 def read(model, preprocessor, numbers, shape):
-    series = numbers.astype("float32")
-    series = series[:, None] if series.ndim == 1 else series
-    # Of a longer series the preprocessor keeps the last steps.
-    series = series[-(getattr(preprocessor, "sequence_length", None) or 0) :]
-    if series.ndim != 2 or any(want not in (None, size) for want, size in zip(shape[1:], series.shape)):
-        raise ValueError(f"The model takes series of shape {shape[1:]}. Received: an array of shape {series.shape}")
+    """One series `(T, C)`, standardised as the model wants it."""
+    series = _last_steps(preprocessor, numbers, shape)
     inputs = series[None] if preprocessor is None else np.asarray(preprocessor(series[None]))
     return Given("series", inputs, series, at=_filled(model) if np.isnan(inputs).any() else None)
 
@@ -25,8 +23,39 @@ def _filled(model):
     return names[0]
 
 
+def read_told(preprocessor, given, shapes):
+    """One series, and what is known of the steps ahead, `(horizon, K)`, which is held as it is."""
+    if not isinstance(given, dict) or set(given) != set(shapes):
+        raise ValueError(f"The model takes a dict of arrays, {sorted(shapes)}. Received: {type(given).__name__}")
+    series, ahead = _last_steps(preprocessor, given["series"], shapes["series"]), np.asarray(given["ahead"], "float32")
+    if ahead.shape != shapes["ahead"][1:]:
+        raise ValueError(f"The model is told {shapes['ahead'][1:]} numbers ahead. Received: an array of {ahead.shape}")
+    inputs = {"series": series[None], "ahead": ahead[None]}
+    return Given("series", inputs if preprocessor is None else preprocessor(inputs), series)
+
+
+def _last_steps(preprocessor, numbers, shape):
+    series = np.asarray(numbers, "float32")
+    series = series[:, None] if series.ndim == 1 else series
+    # Of a longer series the preprocessor keeps the last steps.
+    series = series[-(getattr(preprocessor, "sequence_length", None) or 0) :]
+    if series.ndim != 2 or any(want not in (None, size) for want, size in zip(shape[1:], series.shape)):
+        raise ValueError(f"The model takes series of shape {shape[1:]}. Received: an array of shape {series.shape}")
+    return series
+
+
 def cells(model, given, lengths):
     length = len(given.subject)
     fitting = [count for count in lengths if 1 < count <= min(length, 4 * SPANS)]
     count = fitting[0] if fitting else min(length, SPANS)
-    return Cells(count, None, given.inputs, lambda model: model, np.arange(length) * count // length)
+    cell = np.arange(length) * count // length
+    if not isinstance(given.inputs, dict):
+        return Cells(count, None, given.inputs, lambda model: model, cell)
+
+    def of_series(model):
+        def function(x, **options):
+            return model({**as_many(given.inputs, x), "series": ops.convert_to_tensor(x)}, **options)
+
+        return function
+
+    return Cells(count, None, given.inputs["series"], of_series, cell)

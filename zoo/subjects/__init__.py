@@ -1,9 +1,9 @@
 """What presets are trained on: one file for each family of tasks, one row for each data set."""
 
 from zoo.subjects.captions import EMOJI_CAPTIONS
-from zoo.subjects.forecasts import ETT
+from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
 from zoo.subjects.images import FASHION_MNIST
-from zoo.subjects.pairs import CMUDICT, MULTI30K
+from zoo.subjects.pairs import CMUDICT, MULTI30K, REUTERS_HEADLINES
 from zoo.subjects.series import BEATS, PHYSIONET, STRIPS, UCR
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS
 from zoo.subjects.stories import BABI
@@ -15,12 +15,12 @@ _ROWS = (
     *(SST2, R8, R52),
     *(UD_EWT,),
     *(TINYSHAKESPEARE, WIKITEXT2),
-    *(CMUDICT, MULTI30K),
+    *(CMUDICT, MULTI30K, REUTERS_HEADLINES),
     *(BABI,),
     *(FASHION_MNIST,),
     *(EMOJI_CAPTIONS,),
     *(FSDD, *FSDD_STRANGERS, AN4),
     *(BEATS, STRIPS, PHYSIONET, *UCR),
-    *ETT,
+    *(*ETT, METRO_TRAFFIC),
 )
 SUBJECTS = {subject.name: subject for subject in _ROWS}

@@ -1,12 +1,13 @@
 """Series that are forecast."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
-from zoo.datasets import ett
+from zoo.datasets import ett, traffic
 from zoo.series import MixerForecaster, MixerSeriesBackbone, MixerSeriesPreprocessor
 from zoo.subjects.subject import Subject
 
@@ -68,6 +69,68 @@ class Forecasts(Subject):
         return {"score": self.score(outputs, answers), "mean absolute error": float(np.mean(np.abs(outputs - answers)))}
 
 
+@dataclasses.dataclass(frozen=True)
+class GuidedForecasts(Forecasts):
+    """Windows over a series of which some channels are forecast, and others known of the hours ahead too.
+
+    Judged in the units of the source.
+
+    Args:
+        wanted: the channels that are forecast.
+        ahead: those that are known ahead.
+    """
+
+    wanted: tuple = (0,)
+    ahead: tuple = ()
+
+    def load(self, split):
+        windows = self.read(split)
+        return {"series": windows.x, "ahead": windows.y[:, :, self.ahead]}, windows.y[:, :, self.wanted]
+
+    def first(self):
+        inputs, _ = self.load("test")
+        return {name: x[:1] for name, x in inputs.items()}
+
+    def example(self):
+        return {name: x[0] for name, x in self.first().items()}
+
+    def prepare(self, recipe, work):
+        windows = self.read("train")
+        length = windows.x.shape[1]
+        return MixerSeriesPreprocessor(windows.mean, windows.deviation, length, self.wanted, self.ahead)
+
+    def build(self, recipe, preprocessor):
+        length, channels = preprocessor.sequence_length, len(preprocessor.mean)
+        settings = self.settings(recipe)
+        return MixerForecaster(
+            MixerSeriesBackbone(channels, sequence_length=length, **recipe.backbone),
+            self.horizon,
+            self.wanted,
+            preprocessor=preprocessor,
+            dropout=settings["head_dropout"],
+            pooling=settings["pooling"],
+            ahead=self.ahead,
+        )
+
+    def loss(self, recipe):
+        return keras.losses.MeanAbsoluteError()
+
+    def align(self, preprocessor, inputs, answers):
+        """The answers, standardised, and what makes raw numbers of such."""
+        return super().align(preprocessor, inputs, answers), preprocessor.restore
+
+    def targets(self, recipe, answers):
+        return answers[0]
+
+    def score(self, outputs, answers):
+        return self.scores(outputs, answers)["score"]
+
+    def scores(self, outputs, answers):
+        standardised, restore = answers
+        errors = restore(outputs) - restore(standardised)
+        return {"score": float(np.mean(np.abs(errors))), "root mean squared error": float(np.sqrt(np.mean(errors**2)))}
+
+
 def _ett(name, published):
     return Forecasts(
         name=name.lower(),
@@ -89,4 +152,26 @@ def _ett(name, published):
 ETT = (
     _ett("ETTh1", ("DLinear 0.375, NLinear 0.374, FEDformer 0.376, Autoformer 0.449, Informer 0.865, Zeng 2022",)),
     _ett("ETTh2", ("DLinear 0.289, NLinear 0.277, Informer 3.755, Zeng 2022",)),
+)
+
+_CALENDAR = tuple(traffic.CHANNELS.index(name) for name in traffic.CALENDAR)
+
+METRO_TRAFFIC = GuidedForecasts(
+    name="metro_traffic",
+    summary="Cars an hour that go west on I-94, 24 hours ahead from 168, told of the calendar and not of the weather",
+    data=(
+        "Metro Interstate Traffic Volume, 2012 to 2018, windows without gaps: 21,025 to train, 4,464 to choose, 10,290 "
+        f"to test; {traffic.SOURCE}"
+    ),
+    licence=traffic.LICENCE,
+    limits="Knows one road in Minnesota from 2012 to 2018; it must be told which of the hours ahead are of holidays.",
+    measure="mean absolute error, cars an hour",
+    published=(
+        "the same hours a week before: 328.5; ridge regression on the same 168 hours and told the same, 319.6: "
+        "`python benchmarks/traffic.py`",
+    ),
+    lower_is_better=True,
+    read=functools.partial(traffic.load, raw=True),
+    horizon=24,
+    ahead=_CALENDAR,
 )

@@ -95,8 +95,12 @@ class Subject(abc.ABC):
         """The score, and what else is to be known of the same answers: a dict whose first is `score`."""
         return {"score": self.score(outputs, answers)}
 
+    def first(self):
+        """One raw input with its batch axis: what is timed."""
+        return self.load("test")[0][:1]
+
     def example(self):
-        """One raw input without its batch axis: what is timed and shown on the card."""
+        """One raw input without its batch axis: what is shown on the card."""
         return self.load("test")[0][0]
 
     def classes(self):
