@@ -44,10 +44,13 @@ TASKS = {
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
     "mixer_additive_physionet2012": "0e0994d5b743515d0e77444fa523d1b71d3a29f9a5286a69baec326ff65f0709",
+    "mixer_additive_reuters_r52": "defdf9b2c1a182193daa438bf4428d8579e6f10873376caf50d2339e2a01a0bb",
     "mixer_additive_reuters_r8": "f3f30e7749fa2d2f931cea023c704adb69848a3f622f11dedb05d502571f4344",
+    "mixer_end_to_end_memory_babi": "98a81444355207c69c2278fb9c3a384af5f1331f4dae98df6426fc9ff698af44",
     "mixer_gated_conv_etth1": "2d47497ffb3300bef433ec60a61bc52941b997d60a04ab79de795488b4a82977",
     "mixer_gated_conv_etth2": "7f622781815986936b35d70bc3d35df3b2b9a49530c42ca95e5a040fea03ce16",
     "mixer_gated_conv_fsdd": "4a3fef8da8e5161ebf92360a480163fad07902652bf6eef9822e85d4e470b9cc",
+    "mixer_gated_conv_metro_traffic": "15b55771fc058e99648d1c26a2a16c78884c67c0eed81dbe5c0429b260e0971e",
     "mixer_gated_conv_reuters_r52": "afdb81632c721bb3673872be2da1d71cdfb863ddced9aa14e1b2eeade36b0ac2",
     "mixer_gated_conv_reuters_r8": "75c2119588226ac806c305b2d7f5baf9bb95b6c5286393b8e40eafc085ee5293",
     "mixer_gated_conv_ucr_ecg200": "f07ea91c510ec78443ff80be8daffa5f69e5559c0b3d183e6620204f1f6d4725",
