@@ -57,6 +57,11 @@ def fresh_process(code, backend):
     return done.stdout.strip().splitlines()[-1]
 
 
+def keys_of_preset(folder):
+    """Of each weight file of a preset what `keys_of` finds; a task whose backbone has all its weights has one file."""
+    return {file.name: keys_of(file) for file in folder.glob("*.weights.h5")}
+
+
 def keys_of(file):
     """Path and shape of each weight in a file."""
     found = {}

@@ -7,12 +7,11 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.zoo.helpers import keys_of
+from tests.zoo.helpers import keys_of_preset
 from zoo import cards, catalogue, safety, store
 from zoo.recipes import RECIPES
 
 KEYS = Path(__file__).parent / "weight_keys.json"
-FILES = ("model.weights.h5", "task.weights.h5")
 
 
 def publish(folder):
@@ -29,7 +28,7 @@ def publish(folder):
     store.PRESETS[card["name"]] = hashlib.sha256((place / safety.CHECKSUMS).read_bytes()).hexdigest()
     _list_presets()
     keys = json.loads(KEYS.read_text(encoding="utf-8"))
-    keys[card["name"]] = {file: keys_of(place / file) for file in FILES}
+    keys[card["name"]] = keys_of_preset(place)
     KEYS.write_text(json.dumps(keys, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
