@@ -51,6 +51,7 @@ PRESETS = {
     "mixer_gated_conv_etth2": "7f622781815986936b35d70bc3d35df3b2b9a49530c42ca95e5a040fea03ce16",
     "mixer_gated_conv_fsdd": "4a3fef8da8e5161ebf92360a480163fad07902652bf6eef9822e85d4e470b9cc",
     "mixer_gated_conv_metro_traffic": "15b55771fc058e99648d1c26a2a16c78884c67c0eed81dbe5c0429b260e0971e",
+    "mixer_gated_conv_mitbih_beats": "702672a7e8ba7d7f61dcabcfab7b3d63401a7ea272ea4ac068793d47906b18d8",
     "mixer_gated_conv_reuters_r52": "afdb81632c721bb3673872be2da1d71cdfb863ddced9aa14e1b2eeade36b0ac2",
     "mixer_gated_conv_reuters_r8": "75c2119588226ac806c305b2d7f5baf9bb95b6c5286393b8e40eafc085ee5293",
     "mixer_gated_conv_ucr_ecg200": "f07ea91c510ec78443ff80be8daffa5f69e5559c0b3d183e6620204f1f6d4725",

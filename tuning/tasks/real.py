@@ -162,6 +162,14 @@ ROWS = {
         options={"encoder_sequence_length": 24, "decoder_sequence_length": 24},
         train=20_480,
     ),
+    "reuters_headlines": Row(
+        "Reports of 1987 to their headlines: the next word piece, given the true ones before (Reuters-21578).",
+        "reuters21578",
+        {**_PAIRS, "parameters": 300_000},
+        options={"vocabulary_size": 2_000, "encoder_sequence_length": 64, "decoder_sequence_length": 24},
+        claim="summarization",
+        why="a headline sums up the start of a report; asked for is the next piece, not ROUGE",
+    ),
     "fsdd": Row(
         "Spoken digits, six speakers, as frames of sound (FSDD).",
         "fsdd",
