@@ -381,7 +381,7 @@ def held(claim, compared):
 
 def _why_not(claim):
     about = [f"`{name}`" for name, row in real.ROWS.items() if row.claim == claim]
-    return f"{', '.join(about)} not run to the end" if about else "there is no task of it yet"
+    return f"{', '.join(about)} not run to the end"
 
 
 def _costs(found):
@@ -478,9 +478,6 @@ def _not_run(lines, found):
         left = [f"`{name}`" for name in _varied(lines, varied) if name not in done]
         if left:
             parts.append(f"With {THINGS[varied][0]}, begun: {', '.join(left)}.")
-    untold = [claim for claim in real.CLAIMS if not any(row.claim == claim for row in real.ROWS.values())]
-    if untold:
-        parts.append(f"There is no task yet of: {', '.join(untold)}.")
     return parts if len(parts) > 1 else [*parts, "Nothing: every task has its verdict."]
 
 

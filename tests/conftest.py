@@ -28,11 +28,14 @@ MOSTLY_COMPILING = (
     "test_said",
     "test_segment",
     "test_seq2seq",
+    "test_sound",
+    "test_story",
+    "test_streams",
     "test_transcriber",
     "test_universal",
 )
-#: Files of what is drawn and written from arrays: the same on every backend.
-OF_ARRAYS = ("test_page", "test_pictures")
+#: Files of what is drawn, written and read from arrays and files: the same on every backend.
+OF_ARRAYS = ("test_answering", "test_page", "test_pictures", "test_store")
 #: A folder of such files: how data sets are read and fetched.
 OF_FILES = "datasets"
 

@@ -12,9 +12,9 @@ HEAD = """# Presets
 
 Models that come trained, each loaded by `zoo.load(NAME)` without a network. `keras-attn zoo show NAME` has the whole
 card: data, licence, recipe, what others reached, a picture of what the model looks at. `keras-attn zoo evaluate NAME`
-measures the score again. Scores are of the weights as stored, on test data that nothing was chosen by; where test scores
-were seen before, the line about the data says so. On a subject the models were not tuned against each other: they are
-models to use, not a verdict.
+measures the score again. Scores are of the weights as stored, on test data that nothing was chosen by; where such
+scores had been seen before, the line about the data says so. On a subject the models were not tuned against each other:
+they are models to use, not a verdict.
 
 This page is written by `python -m zoo.catalogue docs/presets.md`.
 """

@@ -85,6 +85,7 @@ def test_each_row_is_of_a_subject_and_its_options():
     for name, row in real.ROWS.items():
         assert set(row.options) <= set(SUBJECTS[name].OPTIONS), name
         assert row.claim is None or (row.claim in real.CLAIMS and row.why), name
+    assert {row.claim for row in real.ROWS.values()} == {None, *real.CLAIMS}
 
 
 def test_every_real_task_has_as_many_of_each_kind_a_hybrid_and_a_control():

@@ -99,6 +99,7 @@ def test_where_nothing_can_be_written_is_said_first(tmp_path, out, message):
         tuning.predict(tmp_path, ["a"], tmp_path / out)
 
 
+@pytest.mark.slow
 def test_the_command_line_searches_a_file_and_answers_it(tmp_path):
     path, out = review_file(tmp_path / "films.csv"), tmp_path / "out"
     data = ["--train", path, "--text", "review", "--label", "stars"]
