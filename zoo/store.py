@@ -44,7 +44,7 @@ TASKS = {
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
     "mixer_additive_physionet2012": "0e0994d5b743515d0e77444fa523d1b71d3a29f9a5286a69baec326ff65f0709",
-    "mixer_additive_reuters_headlines": "c9591b52ea87450f088f081b5fd2d2e18765164c97616c41316a2864bb37ef70",
+    "mixer_additive_reuters_headlines": "c853b164b10937e129d0e26e0a386f724439ea81d7200f64ec7a349d28c69971",
     "mixer_additive_reuters_r52": "defdf9b2c1a182193daa438bf4428d8579e6f10873376caf50d2339e2a01a0bb",
     "mixer_additive_reuters_r8": "f3f30e7749fa2d2f931cea023c704adb69848a3f622f11dedb05d502571f4344",
     "mixer_end_to_end_memory_babi": "98a81444355207c69c2278fb9c3a384af5f1331f4dae98df6426fc9ff698af44",
