@@ -60,6 +60,7 @@ PRESETS = {
     "mixer_gated_conv_ucr_italypowerdemand": "64be38f7442d63e789d4d53af0e6212e117c8930e1b8b8e686a415beea18799f",
     "mixer_gru_physionet2012": "9e607c24f2eec3c1d80b120232f505a61d27a0ee3a7d058ff89c6e0abcece4e8",
     "mixer_gru_sst2": "f8fc2fc56bf0827aba75dd9690dc8f184edd838195c3899192570e0244d2c9e8",
+    "mixer_gru_ud_ewt": "a224db0358e4578a373b179304afe78305eaf6c6c39c006827f89bb09c140f2c",
     "mixer_multi_head_etth1": "2d917333f7e685d2829af62dca167445ca5364e84bb53a0508cf1c96129cd64a",
     "mixer_multi_head_etth2": "3d52caad370813bbe08f3efa79ee9fa0a23e4e52d3106d4943df997eede4ab74",
     "mixer_multi_head_fsdd": "284a9d76550619c143ed4135d65fb59b31a23861044e81a39ba92740e5c47b17",
