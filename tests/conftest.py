@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items):
 
     left = {"jax": MOSTLY_COMPILING + OF_ARRAYS, "torch": OF_ARRAYS}.get(keras.config.backend(), ())
     for item in items:
-        if item.path.stem in left or (left and item.path.parent.name == OF_FILES):
+        if left and (item.path.stem in left or item.path.parent.name == OF_FILES or item.get_closest_marker("trains")):
             item.add_marker(pytest.mark.slow)
 
 

@@ -70,6 +70,7 @@ PRESETS = {
     "mixer_multi_head_ucr_ecg200": "f7668bcf90e2cc5d39e991704c303ff66706bf187a5eb43f870b48e5b5388df4",
     "mixer_multi_head_ucr_gunpoint": "935ed70a87aca11a5823085fd5756168f90730d1ce281c391a77b9c1852df63e",
     "mixer_multi_head_ucr_italypowerdemand": "b3162249794ca474935019c94291fb9b024c78c5369b646fd73cd2bc8304d60a",
+    "mixer_multi_head_ud_ewt": "05597b2f4874c3fa37960f18aefda4f5094270f93c48726d011abb62d6864137",
 }
 DIRECTORY = Path(__file__).parent / "presets"
 

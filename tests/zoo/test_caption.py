@@ -100,6 +100,7 @@ def test_beams_find_the_caption_that_is_most_likely_of_all(attention):
     assert found == [TOKENIZER.detokenize(best)]
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("attention", [SOFT, *(pytest.param(other, marks=pytest.mark.slow) for other in (None, HARD))])
 def test_a_captioner_learns_and_a_preset_says_the_same(tmp_path, attention):
     captions = CAPTIONS * 12

@@ -231,6 +231,7 @@ def test_labels_are_the_tokens_one_place_further(name):
     assert numbers(prompt["token_ids"])[0, numbers(prompt["padding_mask"])[0].astype(bool)].tolist() == ids[:-1]
 
 
+@pytest.mark.trains
 def test_a_model_learns_from_raw_text_and_goes_on_with_it(raw_model):
     raw_model.compile(keras.optimizers.Adam(0.02), sampler="greedy")
     raw_model.fit([TEXT] * 32, epochs=15, verbose=0)

@@ -97,6 +97,7 @@ def test_a_causal_recogniser_answers_a_beginning_as_it_does_the_whole(mixer):
     np.testing.assert_allclose(recognizer.predict(whole, verbose=0)[:, :4], before, atol=1e-5)
 
 
+@pytest.mark.trains
 def test_a_recogniser_learns_to_spell(tmp_path):
     random = np.random.default_rng(0)
     texts = ["".join(random.choice(["a", "b", " "], size=random.integers(1, 7))) for _ in range(61)]

@@ -203,6 +203,7 @@ def test_an_answer_is_as_long_as_it_may_be_at_most():
     assert all(len(answer.split()) <= 2 for answer in model.generate(WORDS, max_length=3))
 
 
+@pytest.mark.trains
 def test_letters_to_phones_are_learnt_from_pairs_of_texts():
     sizes = LETTERS.vocabulary_size(), PHONES.vocabulary_size()
     preprocessor = zoo.MixerSeq2SeqLMPreprocessor(

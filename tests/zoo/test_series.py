@@ -210,6 +210,7 @@ def test_what_is_known_of_a_step_changes_the_forecast_of_that_step_alone():
     assert (np.abs(forecaster.predict(x, verbose=0) - before).max(axis=(0, 2)) > 1e-3).all()
 
 
+@pytest.mark.trains
 def test_a_forecaster_told_what_matters_learns_it_and_is_lost_without():
     """The target is, up to a level, what is known: that of other series is of no use."""
     x = known(count=97)

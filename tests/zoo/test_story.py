@@ -97,6 +97,7 @@ def test_examples_of_another_form_are_refused(example):
         preprocessor()([example])
 
 
+@pytest.mark.trains
 @every
 def test_a_model_learns_from_texts_and_answers_in_words(mixer):
     model = answerer(mixer)

@@ -95,6 +95,7 @@ def test_what_chooses_is_the_end_of_what_others_train_on(monkeypatch):
     assert len(TINYSHAKESPEARE.load("dev")[0]) == 10 and TINYSHAKESPEARE.load("test")[0] == "the last tenth"
 
 
+@pytest.mark.trains
 def test_a_language_model_is_trained_saved_judged_and_asked(monkeypatch, tmp_path):
     small = made_up(dataclasses.replace(TINYSHAKESPEARE, name="small", prompt="to be"))
     monkeypatch.setitem(SUBJECTS, "small", small)

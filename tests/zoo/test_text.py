@@ -68,6 +68,7 @@ def test_the_tagger_answers_at_each_position():
     assert zoo.MixerTagger.from_config(tagger.get_config()).get_config() == tagger.get_config()
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("mixer", ["gated_conv", "multi_head"])
 def test_a_causal_tagger_learns_to_repeat_the_token_before(mixer):
     random = np.random.default_rng(0)

@@ -124,6 +124,7 @@ def small_sst2(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_ATTN_DATA", str(tmp_path / "data"))
 
 
+@pytest.mark.trains
 def test_a_recipe_is_trained_saved_with_its_card_and_not_trained_again(tmp_path, monkeypatch, small_sst2, capsys):
     monkeypatch.setitem(recipes.RECIPES, "small", SMALL)
     folder, work = tmp_path / "preset", tmp_path / "work"

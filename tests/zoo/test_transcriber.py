@@ -52,6 +52,7 @@ def test_a_preset_answers_as_before(tmp_path):
     np.testing.assert_allclose(loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5)
 
 
+@pytest.mark.trains
 @pytest.mark.slow
 def test_a_transcriber_learns():
     codes = np.random.default_rng(1).normal(size=(SYMBOLS, CHANNELS)) * 3
