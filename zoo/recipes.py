@@ -101,7 +101,7 @@ def _images():
     # Patches: a convolution at every pixel would cost most of the time.
     stem = {"patch_size": 8, "hidden_dim": 128, "num_layers": 3, "dropout": 0.1}
     attention = {"mixer": "additive", "units": 96}
-    yield from _captioners("emoji_captions", stem, attention, batch_size=64, epochs=60, learning_rate=2e-3)
+    yield from _captioners("emoji_captions", stem, attention, epochs=60, learning_rate=2e-3, seeds=(1,))
     clothes = {"stem": "convolution", "patch_size": 4, "hidden_dim": 64, "num_layers": 3, "dropout": 0.1}
     near = {"mixer": "depthwise_conv", "kernel_size": 5}
     long = {"epochs": 15, "batch_size": 128, "learning_rate": 3e-3, "seeds": (1,)}

@@ -59,6 +59,7 @@ PRESETS = {
     "mixer_gated_conv_ucr_gunpoint": "530310f487f1889c9ba45dbfbd4aad122dc04ab0173c3f2d263c6749e1524665",
     "mixer_gated_conv_ucr_italypowerdemand": "64be38f7442d63e789d4d53af0e6212e117c8930e1b8b8e686a415beea18799f",
     "mixer_gru_physionet2012": "9e607c24f2eec3c1d80b120232f505a61d27a0ee3a7d058ff89c6e0abcece4e8",
+    "mixer_gru_reuters_headlines": "986501a22472dfaf480c73d83f192c36176586294aca51935152656a1b67cbf8",
     "mixer_gru_sst2": "f8fc2fc56bf0827aba75dd9690dc8f184edd838195c3899192570e0244d2c9e8",
     "mixer_gru_ud_ewt": "a224db0358e4578a373b179304afe78305eaf6c6c39c006827f89bb09c140f2c",
     "mixer_multi_head_etth1": "2d917333f7e685d2829af62dca167445ca5364e84bb53a0508cf1c96129cd64a",
