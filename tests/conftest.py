@@ -12,6 +12,7 @@ MOSTLY_COMPILING = (
     "test_caption",
     "test_decoding",
     "test_delta",
+    "test_docs",
     "test_end_to_end",
     "test_explain",
     "test_flash",
