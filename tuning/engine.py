@@ -248,7 +248,9 @@ class SafeOracle:
             kind, keys, *rest = state["random_states"][name]
             value.set_state((kind, np.array(keys, "uint32"), *rest))
 
+    @synchronized
     def save(self):
+        # Tuners save too, each from its thread, and there is one file.
         if not self._write.put_off():
             state.write(self._get_oracle_fname(), self.get_state())
 

@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from concurrent import futures
 
 import keras_tuner
 import pytest
@@ -286,6 +287,22 @@ def test_an_error_in_one_thread_does_not_stop_the_others_for_ever(kind, tmp_path
         thread.join(2)
         assert not thread.is_alive()
     assert list(oracle.ongoing_trials) == ["b"]
+
+
+def test_tuners_of_several_threads_save_one_after_the_other(tmp_path, monkeypatch):
+    tuner, writing = make_tuner("safe", tmp_path), []
+
+    def write(path, content):
+        writing.append(threading.current_thread())
+        assert len(writing) == 1, "another thread writes the same file"
+        time.sleep(0.02)
+        writing.pop()
+
+    monkeypatch.setattr("tuning.engine.state.write", write)
+    with futures.ThreadPoolExecutor(4) as pool:
+        # A tuner does so at a trial's end, while the oracle may be at work for another.
+        for done in [pool.submit(save) for save in [tuner.oracle.save, tuner.save] * 4]:
+            done.result()
 
 
 # Several processes
