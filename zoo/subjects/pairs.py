@@ -15,7 +15,6 @@ from zoo.backbone import as_list
 from zoo.batches import PairBatches
 from zoo.datasets import cmudict, multi30k, reuters
 from zoo.edits import edit_distance
-from zoo.rouge import rouge
 from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM, MixerSeq2SeqLMPreprocessor
 from zoo.subjects.subject import Subject, as_arrays
 from zoo.subjects.texts import SPECIAL_TOKENS, read_word_pieces
@@ -217,9 +216,15 @@ def translations(found, references):
 
 
 def headlines(found, references):
-    """ROUGE with the first reference of each text, from 0 to 1."""
-    measures = rouge([texts[0] for texts in references], found)
-    return {"score": measures.pop("ROUGE-L"), **measures}
+    """ROUGE with the first reference of each text, from 0 to 1: the means of F-measures, without stems."""
+    measures = {
+        "score": keras_hub.metrics.RougeL(),
+        "ROUGE-1": keras_hub.metrics.RougeN(order=1),
+        "ROUGE-2": keras_hub.metrics.RougeN(order=2),
+    }
+    for measure in measures.values():
+        measure.update_state([texts[0] for texts in references], found)
+    return {name: float(measure.result()["f1_score"]) for name, measure in measures.items()}
 
 
 def _rejoin(text):
