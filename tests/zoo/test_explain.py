@@ -86,6 +86,16 @@ def test_a_series_with_missing_numbers_is_explained_by_what_stands_for_them(tmp_
         zoo.explain(series_model(), x)
 
 
+def test_a_series_that_is_standardised_by_itself_is_explained_behind_that():
+    backbone = zoo.MixerSeriesBackbone(C, standardize=True, hidden_dim=7, num_layers=1, mixer="gated_conv")
+    model, x = zoo.MixerSeriesClassifier(backbone, 3), 5 + normal(T, C)
+    found = zoo.explain(model, x)
+    shares = inspection.attribution(model, x[None], output=int(found.answer.split()[1]), at="standardize")
+    np.testing.assert_allclose(found.parts["integrated gradients"], shares.map[0], rtol=1e-4)
+    # So they add up to the answer less that for nothing.
+    assert abs(shares.gap[0]) < 0.02 * np.abs(shares.map[0]).sum()
+
+
 def test_another_output_can_be_explained():
     model, x = series_model(), normal(T, C)
     answers = ops.convert_to_numpy(model(x[None]))[0]

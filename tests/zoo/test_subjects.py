@@ -15,6 +15,7 @@ from zoo.datasets.windows import Windows
 from zoo.subjects import SUBJECTS
 from zoo.subjects.captions import EMOJI_CAPTIONS
 from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
+from zoo.subjects.hearts import BEATS, STRIPS, as_another_heart
 from zoo.subjects.images import FASHION_MNIST
 from zoo.subjects.pairs import (
     CMUDICT,
@@ -25,7 +26,7 @@ from zoo.subjects.pairs import (
     pronunciations,
     translations,
 )
-from zoo.subjects.series import BEATS, STRIPS, UCR, auroc
+from zoo.subjects.series import UCR, auroc
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS, speak_otherwise
 from zoo.subjects.stories import BABI, Key, first_of_dev, on_facts, on_facts_by_chance
 from zoo.subjects.tags import UD_EWT
@@ -183,8 +184,27 @@ def made_up_strips(split):
     return x.astype("float32"), y
 
 
+def test_another_heart_has_the_same_beats_from_another_moment_on_and_some_upside_down():
+    times = np.arange(200)
+    strips = np.exp(-(((times % 40) - 20) ** 2) / 8)[None, :, None].repeat(50, axis=0).astype("float32")
+    strips[:, 90:110] *= 2
+    changed = as_another_heart(np.random.default_rng(0), strips)
+    assert changed.shape == strips.shape and changed.dtype == "float32"
+    both = (np.fft.rfft(each[..., 0] - each[..., 0].mean(axis=1, keepdims=True)) for each in (strips, changed))
+    alike = np.fft.irfft(np.multiply(*(each if row else each.conj() for row, each in enumerate(both))), 200)
+    alike /= 200 * strips.std(axis=1) * changed.std(axis=1)
+    best = alike[np.arange(50), np.abs(alike).argmax(axis=1)]
+    assert np.abs(best).min() > 0.8 and 5 <= (best < 0).sum() <= 25
+    assert len(set(np.abs(alike).argmax(axis=1).tolist())) > 30
+
+
+def made_up_places(split):
+    _, y = made_up_strips(split)
+    return (np.arange(13) == 5) & (y == 1)[:, None]
+
+
 def test_a_subject_is_trained_published_and_judged_by_what_was_stored(tmp_path, monkeypatch):
-    subject = dataclasses.replace(STRIPS, read=made_up_strips)
+    subject = dataclasses.replace(STRIPS, read=made_up_strips, places=made_up_places)
     monkeypatch.setitem(SUBJECTS, STRIPS.name, subject)
     small = dataclasses.replace(recipe(subject), learning_rate=0.05, epochs=9, seeds=(3, 5))
     monkeypatch.setitem(recipes.RECIPES, "small", small)
@@ -193,6 +213,7 @@ def test_a_subject_is_trained_published_and_judged_by_what_was_stored(tmp_path, 
     assert card["test_score"] == subject.judge(task)["score"] > 0.9
     assert len(card["dev_score"]) == len(card["test_score_by_seed"]) == len(card["training_s"]) == 2
     assert card["classes"] == list(STRIPS.names) and "accuracy" in card["further_scores"]
+    assert card["further_scores"]["points at it"] > 0.8 and card["further_scores"]["by chance"] == pytest.approx(1 / 13)
     assert (tmp_path / "preset" / card["picture"]).read_bytes().startswith(b"\x89PNG")
     assert f"]({card['picture']})" in (tmp_path / "preset" / "README.md").read_text(encoding="utf-8")
 

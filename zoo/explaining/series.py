@@ -5,22 +5,28 @@ from keras import ops
 
 from zoo.explaining.cells import SPANS, Cells, Given
 from zoo.explaining.sound import as_many
-from zoo.series import MissingAsZero
+from zoo.series import MissingAsZero, StandardizeOverTime
 
 
 def read(model, preprocessor, numbers, shape):
     """One series `(T, C)`, standardised as the model wants it."""
     series = _last_steps(preprocessor, numbers, shape)
     inputs = series[None] if preprocessor is None else np.asarray(preprocessor(series[None]))
-    return Given("series", inputs, series, at=_filled(model) if np.isnan(inputs).any() else None)
+    return Given("series", inputs, series, at=_entrance(model, inputs))
 
 
-def _filled(model):
-    """The name of the layer that puts numbers for what is missing, by which nothing can be differentiated."""
-    names = [layer.name for layer in model._flatten_layers() if isinstance(layer, MissingAsZero)]
-    if not names:
+def _entrance(model, inputs):
+    """The name of the layer behind which numbers are differentiated by; None for the input.
+
+    By what is missing nothing can be differentiated. And to a model that divides by a series' own deviation half a
+    series is as large as a whole one, so that on the way from nothing to the series nothing would happen.
+    """
+    missing = np.isnan(inputs).any()
+    kind = MissingAsZero if missing else StandardizeOverTime
+    names = [layer.name for layer in model._flatten_layers() if isinstance(layer, kind)]
+    if missing and not names:
         raise ValueError("The model takes no series with missing numbers. Received: a series with NaN")
-    return names[0]
+    return names[0] if names else None
 
 
 def read_told(preprocessor, given, shapes):

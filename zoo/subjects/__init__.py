@@ -2,9 +2,10 @@
 
 from zoo.subjects.captions import EMOJI_CAPTIONS
 from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
+from zoo.subjects.hearts import BEATS, STRIPS
 from zoo.subjects.images import FASHION_MNIST
 from zoo.subjects.pairs import CMUDICT, MULTI30K, REUTERS_HEADLINES
-from zoo.subjects.series import BEATS, PHYSIONET, STRIPS, UCR
+from zoo.subjects.series import PHYSIONET, UCR
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS
 from zoo.subjects.stories import BABI
 from zoo.subjects.streams import TINYSHAKESPEARE, WIKITEXT2

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from zoo.batches import Shuffled
-from zoo.datasets import mitbih, physionet2012, ucr
+from zoo.datasets import physionet2012, ucr
 from zoo.series import MixerSeriesBackbone, MixerSeriesClassifier, MixerSeriesPreprocessor
 from zoo.subjects.subject import Labelled, share_right
 
@@ -74,67 +74,6 @@ def auroc(logits, labels):
 
     score = roc_auc_score(labels, logits[:, 1] - logits[:, 0])
     return {"score": float(score), "accuracy": share_right(logits, labels)}
-
-
-def _read_beats(split):
-    """Of each beat the signal, and as two more channels how long it is to its neighbours, as shares of the usual."""
-    beats = mitbih.load_beats(split)
-    gaps = np.minimum(beats.rr / beats.usual_rr[:, None], 3)[:, None].repeat(beats.x.shape[1], axis=1)  # (N, T, 2)
-    return np.concatenate([beats.x[..., None], gaps], axis=-1).astype("float32"), beats.y
-
-
-def _ventricular(logits, labels):
-    """How well ventricular beats are found: F1, and what it is made of."""
-    found, there = logits.argmax(axis=-1) == mitbih.VENTRICULAR, labels == mitbih.VENTRICULAR
-    right = np.sum(found & there)
-    sensitivity, precision = right / np.sum(there), right / max(1, np.sum(found))
-    f1 = 2 * right / (np.sum(there) + max(1, np.sum(found)))
-    return {
-        "score": float(f1),
-        "sensitivity": float(sensitivity),
-        "precision": float(precision),
-        "accuracy over 5 classes": share_right(logits, labels),
-    }
-
-
-BEATS = Series(
-    name="mitbih_beats",
-    summary="The class of a heartbeat, one of the 5 of the AAMI, from a second of one lead and the gaps beside it",
-    data=(
-        "MIT-BIH arrhythmia, across patients: 40,224 beats of 17 records to train, 10,797 of 5 others to choose, "
-        f"49,712 of 22 others to test; {mitbih.SOURCE}"
-    ),
-    licence=mitbih.LICENCE,
-    limits="Knows lead MLII at 120 Hz of 44 patients of the 1970s; not for use on patients.",
-    measure="F1 of ventricular beats",
-    published=("linear discriminants on features, de Chazal 2004: V sensitivity 0.777, precision 0.819",),
-    read=_read_beats,
-    names=mitbih.CLASSES,
-    figures=_ventricular,
-)
-
-
-def _read_strips(split):
-    strips = mitbih.load_strips("test" if split == "test" else "train")
-    here = split == "test" or np.isin(strips.patient, mitbih.DEV_PATIENTS) == (split == "dev")
-    here = np.broadcast_to(here, strips.y.shape)
-    return strips.x[here, :, None], strips.y[here]
-
-
-STRIPS = Series(
-    name="mitbih_strips",
-    summary="Is there a ventricular beat in ten seconds of an electrocardiogram?",
-    data=(
-        "MIT-BIH arrhythmia, across patients: 3,060 strips of 17 records to train, 900 of 5 others to choose, 3,960 of "
-        f"22 others to test; {mitbih.SOURCE}"
-    ),
-    licence=mitbih.LICENCE,
-    limits="Knows lead MLII at 120 Hz of 44 patients of the 1970s; not for use on patients.",
-    measure="area under the receiver's curve",
-    read=_read_strips,
-    names=("without", "with a ventricular beat"),
-    figures=auroc,
-)
 
 
 def _ucr(name, names, published):
