@@ -61,8 +61,12 @@ def as_another_heart(random, series):
     """
     count, length, _ = series.shape
     x, size = series[..., 0], series.std(axis=1)  # (B, T), (B, 1)
-    moments = (random.integers(0, length, (count, 1)) + np.arange(length)) % length
-    x = np.take_along_axis(x, moments, axis=1) * random.choice([1, -1], (count, 1), p=[0.7, 0.3])
+    tempo = np.exp(random.uniform(-0.2, 0.2, (count, 1)))
+    moments = (random.integers(0, length, (count, 1)) + np.arange(length) * tempo) % length
+    below = moments.astype("int64")
+    first, second = (np.take_along_axis(x, each % length, axis=1) for each in (below, below + 1))
+    x = first + (moments - below) * (second - first)
+    x = x * random.choice([1, -1], (count, 1), p=[0.7, 0.3])
     times = np.arange(length) / mitbih.RATE
     for _ in range(2):
         waves, start = random.uniform(0.05, 0.5, (count, 1)), random.uniform(0, 1, (count, 1))
