@@ -1,5 +1,7 @@
 """What the winner looks at in a few examples: pictures, and the maps as numbers."""
 
+import dataclasses
+
 import numpy as np
 
 from tuning.journal import read_json, write_json
@@ -51,19 +53,47 @@ def load(folder):
 
 
 def _draw(task, data, model, folder):
+    made = (_written if _writes(model, data) else _answered)(task, data, model)
+    examples = []
+    for number, picture in enumerate(made):
+        picture.picture(folder / f"{number}.svg")
+        parts = {name: [float(f"{value:.4g}") for value in each] for name, each in picture.parts.items()}
+        examples.append({"kind": picture.kind, "answer": picture.answer, "maps": parts})
+    return examples
+
+
+def _answered(task, data, model):
+    """A `zoo.Explanation` of each of a few examples of different answers."""
     from tuning.factors import answers, interpretability
 
     split = data.valid.take(slice(AMONG))
     split = split.take(_of_different_answers(answers.subject(task, model, split).said))
     subject = answers.subject(task, model, split)
     maps = interpretability.maps(model, subject)
-    examples = []
-    for number in range(len(split)):
-        picture = _explanation(data, model, split, subject, maps, number)
-        picture.picture(folder / f"{number}.svg")
-        parts = {name: [float(f"{value:.4g}") for value in each] for name, each in picture.parts.items()}
-        examples.append({"kind": picture.kind, "answer": picture.answer, "maps": parts})
-    return examples
+    return [_explanation(data, model, split, subject, maps, number) for number in range(len(split))]
+
+
+def _writes(model, data):
+    """Whether a text becomes another: then it is what the model writes by itself that is explained, word by word."""
+    return hasattr(model, "generate") and "encoder_token_ids" in data.valid.x
+
+
+def _written(task, data, model):
+    """A `zoo.Explanation` of what the model writes of each of the first texts."""
+    import zoo
+
+    preprocessor = model.preprocessor = data.preprocessor
+    split, made = data.valid.take(slice(EXAMPLES)), []
+    for number, (source, right) in enumerate(zip(split.x["encoder_token_ids"], split.y, strict=True), start=1):
+        found = zoo.explain(model, _text(preprocessor.source_tokenizer or preprocessor.tokenizer, source))
+        answer = f"{found.answer} Right is {_text(preprocessor.tokenizer, right)!r}."
+        made.append(dataclasses.replace(found, answer=answer, title=f"Example {number}"))
+    return made
+
+
+def _text(tokenizer, ids):
+    """The text of ids, without marks of its start, its end and of what is padding."""
+    return tokenizer.detokenize([each for each in ids.tolist() if each not in tokenizer.special_token_ids])
 
 
 def _of_different_answers(said):

@@ -47,3 +47,19 @@ def test_forecasts_are_of_named_numbers_so_many_steps_ahead():
 @pytest.mark.parametrize(("right", "said"), [(0, "Answered: 1; right is 0."), ([1.0, 3.0], "the mean of 2 numbers")])
 def test_without_a_form_answers_are_numbers(right, said):
     assert said in looks._answer(own(None), Split(None, np.array([right])), subject(1.0), 0)
+
+
+def test_of_texts_that_become_others_it_is_shown_what_each_word_looks_at(tmp_path):
+    letters = zoo.SymbolTokenizer.of(["abcd"], split="characters")
+    sounds = zoo.SymbolTokenizer.of(["A B C D"])
+    preprocessor = zoo.MixerSeq2SeqLMPreprocessor(sounds, letters, 7, 5)
+    x, y, weight = preprocessor({"encoder_text": ["ab", "dcb"], "decoder_text": ["A B", "D C B"]})
+    x, y = {name: np.asarray(each) for name, each in x.items()}, np.asarray(y)
+    backbone = zoo.MixerSeq2SeqBackbone(8, 8, hidden_dim=8, num_layers=1, encoder_sequence_length=7, reader="additive")
+    data = Data(None, Split(x, y, np.asarray(weight)), None, preprocessor, None)
+    (first, second) = looks._draw(None, data, zoo.MixerSeq2SeqLM(backbone), tmp_path)
+    assert first["answer"].startswith("The model says ") and first["answer"].endswith("Right is 'A B'.")
+    assert second["answer"].endswith("Right is 'D C B'.")
+    # Start, three letters and end.
+    assert len(second["maps"]["integrated gradients"]) == 5
+    assert "weights of the reader" in (tmp_path / "1.svg").read_text(encoding="utf-8")
