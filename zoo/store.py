@@ -48,6 +48,7 @@ PRESETS = {
     "mixer_additive_reuters_r52": "defdf9b2c1a182193daa438bf4428d8579e6f10873376caf50d2339e2a01a0bb",
     "mixer_additive_reuters_r8": "f3f30e7749fa2d2f931cea023c704adb69848a3f622f11dedb05d502571f4344",
     "mixer_end_to_end_memory_babi": "98a81444355207c69c2278fb9c3a384af5f1331f4dae98df6426fc9ff698af44",
+    "mixer_gated_conv_emoji_captions": "0b3b2baf89a489ad9e008e00a17468b2850d556d753bab7abf3783f5c2161234",
     "mixer_gated_conv_etth1": "2d47497ffb3300bef433ec60a61bc52941b997d60a04ab79de795488b4a82977",
     "mixer_gated_conv_etth2": "7f622781815986936b35d70bc3d35df3b2b9a49530c42ca95e5a040fea03ce16",
     "mixer_gated_conv_fsdd": "4a3fef8da8e5161ebf92360a480163fad07902652bf6eef9822e85d4e470b9cc",
