@@ -70,7 +70,7 @@ PRESETS = {
     "mixer_multi_head_fsdd": "284a9d76550619c143ed4135d65fb59b31a23861044e81a39ba92740e5c47b17",
     "mixer_multi_head_metro_traffic": "e35d69cf64ddc22abf13ab431bb93a4d2bc041385d31a9be03752d117f8c9b99",
     "mixer_multi_head_mitbih_beats": "2bb022a563a4c283c3b1d72c73a0e944c9823a2212ac0c2350a0010b30a5fe20",
-    "mixer_multi_head_mitbih_strips": "72b7ac3304b9dc388992c935d6593485596269623f05be1dc00de76260fc5c95",
+    "mixer_multi_head_mitbih_strips": "ae68c4a6b9a6b5b6df42e2cff4edc85532ab8668f169c1259a4fd9140a2d62b0",
     "mixer_multi_head_sst2": "8c608a1477291236e54f1bcfb82e1acb1aa31b29e9bef16793ee4306ac063ef1",
     "mixer_multi_head_ucr_ecg200": "f7668bcf90e2cc5d39e991704c303ff66706bf187a5eb43f870b48e5b5388df4",
     "mixer_multi_head_ucr_gunpoint": "935ed70a87aca11a5823085fd5756168f90730d1ce281c391a77b9c1852df63e",
