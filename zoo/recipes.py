@@ -111,6 +111,10 @@ def _images():
     near = {"mixer": "depthwise_conv", "kernel_size": 5}
     long = {"epochs": 15, "batch_size": 128, "learning_rate": 3e-3, "seeds": (1,)}
     yield from _pair("fashion_mnist", clothes, near, "multi_head", **long)
+    photographs = {**clothes, "hidden_dim": 96, "num_layers": 4, "dropout": 0.05}
+    long = {**long, "learning_rate": 2e-3, "weight_decay": 0.05}
+    for subject in ("cifar10", "cifar10_bird"):
+        yield from _pair(subject, photographs, near, "multi_head", {"head_dropout": 0.1}, **long)
 
 
 def _speech():

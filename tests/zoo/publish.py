@@ -10,16 +10,29 @@ from pathlib import Path
 from tests.zoo.helpers import keys_of_preset
 from zoo import cards, catalogue, safety, store
 from zoo.recipes import RECIPES
+from zoo.subjects import SUBJECTS
 
 KEYS = Path(__file__).parent / "weight_keys.json"
 
 
-def publish(folder):
-    """A folder that `zoo.train` wrote, under the name on its card, with the fields as cards have them today."""
+def check(folder):
+    """The card of a folder that may be published: whole, of one of the recipes, of data whose licence allows it."""
     safety.verify(folder)
     card = safety.read_json(folder, "card.json")
     if card["name"] not in RECIPES:
         raise ValueError(f"{folder} must come from one of the recipes. Its card names {card['name']!r}")
+    subject = SUBJECTS[RECIPES[card["name"]].subject]
+    if not subject.publishable:
+        raise ValueError(
+            f"Weights trained on {subject.name} must stay in one's own folder; `python benchmarks/unpublished.py` "
+            f"writes down their scores. Licence of the data: {subject.licence}. Received: {folder}"
+        )
+    return card
+
+
+def publish(folder):
+    """A folder that `zoo.train` wrote, under the name on its card, with the fields as cards have them today."""
+    card = check(folder)
     place = store.DIRECTORY / card["name"]
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(folder, place)
@@ -40,10 +53,17 @@ def _list_presets():
     path.write_text(text, encoding="utf-8")
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.zoo.publish", description=__doc__)
     parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+")
-    for folder in parser.parse_args().folders:
+    folders = parser.parse_args(arguments).folders
+    try:
+        # All before any: half of them published would be in no list.
+        for folder in folders:
+            check(folder)
+    except ValueError as error:
+        parser.error(str(error))
+    for folder in folders:
         publish(folder)
     catalogue.main([str(Path(__file__).parents[2] / "docs" / "presets.md")])
 

@@ -35,6 +35,7 @@ def load(name):
 def test_each_directory_is_listed_and_has_a_recipe():
     assert sorted(path.name for path in store.DIRECTORY.iterdir() if path.is_dir()) == NAMES
     assert set(NAMES) <= set(recipes.RECIPES)
+    assert all(SUBJECTS[recipes.RECIPES[name].subject].publishable for name in NAMES)
 
 
 def test_there_is_a_preset_of_each_kind():

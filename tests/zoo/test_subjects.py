@@ -10,10 +10,12 @@ import pytest
 import zoo
 from zoo import recipes, store, train
 from zoo.batches import Recordings, StoryBatches
+from zoo.datasets import catalog
 from zoo.datasets.babi import Question
 from zoo.datasets.windows import Windows
 from zoo.subjects import SUBJECTS
 from zoo.subjects.captions import EMOJI_CAPTIONS
+from zoo.subjects.figures import auroc
 from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
 from zoo.subjects.hearts import BEATS, STRIPS, as_another_heart
 from zoo.subjects.images import FASHION_MNIST
@@ -26,7 +28,7 @@ from zoo.subjects.pairs import (
     pronunciations,
     translations,
 )
-from zoo.subjects.series import UCR, auroc
+from zoo.subjects.series import UCR
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS, speak_otherwise
 from zoo.subjects.stories import BABI, Key, first_of_dev, on_facts, on_facts_by_chance
 from zoo.subjects.tags import UD_EWT
@@ -59,6 +61,7 @@ def test_a_subject_says_what_a_card_needs(name):
     assert subject.name == name
     assert all((subject.summary, subject.data, subject.licence, subject.limits, subject.measure))
     assert not subject.summary.endswith(".") and subject.limits.endswith(".")
+    assert subject.publishable != subject.limits.endswith(f"weights {catalog.KEEP}.")
 
 
 def test_the_best_seed_is_that_with_the_best_score_and_the_first_of_equals():
@@ -110,8 +113,8 @@ def test_nothing_found_is_no_error():
 
 
 def test_the_area_is_the_share_of_pairs_in_the_right_order():
-    logits = np.array([[0, 1.0], [0, 3.0], [0, 2.0], [0, 0.0]])
-    assert auroc(logits, np.array([1, 1, 0, 0]))["score"] == 0.75
+    logits = np.array([[0, 1.0], [0, 3.0], [0, 2.0], [0, 0.5]])
+    assert auroc(logits, np.array([1, 1, 0, 0])) == {"score": 0.75, "accuracy": 0.5}
 
 
 def test_rare_classes_count_more_and_all_together_as_much_as_before():
@@ -174,6 +177,18 @@ def test_images_are_moved_and_turned_and_no_pixel_is_made_up():
         (place,) = np.argwhere((image == pixel).all(axis=-1))
         places.append(tuple(place))
     assert {row for row, _ in places} == {3, 4, 5, 6, 7} and {column for _, column in places} == {1, 2, 3, 4, 5}
+
+
+def test_a_square_is_cut_out_of_each_image_at_a_place_of_its_own():
+    images = np.ones((67, 11, 7, 3), "float32")
+    cut = FASHION_MNIST._change(np.random.default_rng(1), images, side=3)
+    assert cut.dtype == "float32" and (cut == cut[..., :1]).all()
+    assert ((cut[..., 0] == 0).sum(axis=(1, 2)) == 9).all()
+    corners = [tuple(np.argwhere(image[..., 0] == 0).min(axis=0)) for image in cut]
+    assert {row for row, _ in corners} == set(range(9)) and {column for _, column in corners} == set(range(5))
+    np.testing.assert_array_equal(FASHION_MNIST._change(np.random.default_rng(1), images), images)
+    with pytest.raises(ValueError, match=r"from 1 to 7, .*Received: side=8"):
+        FASHION_MNIST._change(np.random.default_rng(1), images, side=8)
 
 
 def made_up_strips(split):

@@ -227,6 +227,13 @@ ROWS = {
         backbone={"patch_size": 4},
         train=10_240,
     ),
+    "cifar10_bird": Row(
+        "Is there a bird? Photographs of 32 x 32 pixels, one in ten of a bird (CIFAR-10).",
+        "cifar10_jpeg",
+        {**_HEARTS, "parameters": 30_000, "margin": 0.01, "measure": "auroc"},
+        backbone={"patch_size": 4},
+        train=10_240,
+    ),
 }
 
 

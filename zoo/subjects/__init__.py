@@ -3,7 +3,7 @@
 from zoo.subjects.captions import EMOJI_CAPTIONS
 from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
 from zoo.subjects.hearts import BEATS, STRIPS
-from zoo.subjects.images import FASHION_MNIST
+from zoo.subjects.images import CIFAR10, CIFAR10_BIRD, FASHION_MNIST
 from zoo.subjects.pairs import CMUDICT, MULTI30K, REUTERS_HEADLINES
 from zoo.subjects.series import PHYSIONET, UCR
 from zoo.subjects.speech import AN4, FSDD, FSDD_STRANGERS
@@ -18,7 +18,7 @@ _ROWS = (
     *(TINYSHAKESPEARE, WIKITEXT2),
     *(CMUDICT, MULTI30K, REUTERS_HEADLINES),
     *(BABI,),
-    *(FASHION_MNIST,),
+    *(FASHION_MNIST, CIFAR10, CIFAR10_BIRD),
     *(EMOJI_CAPTIONS,),
     *(FSDD, *FSDD_STRANGERS, AN4),
     *(BEATS, STRIPS, PHYSIONET, *UCR),

@@ -10,6 +10,7 @@ from zoo.batches import Shuffled
 from zoo.caption import MixerCaptioner, MixerCaptionerPreprocessor, caption_scores
 from zoo.datasets import emoji_captions
 from zoo.image import MixerImageBackbone, MixerImageConverter
+from zoo.subjects.changes import shift
 from zoo.subjects.subject import Subject
 from zoo.tokens import SymbolTokenizer
 
@@ -70,13 +71,7 @@ class Captions(Subject):
 
     def _change(self, random, inputs):
         """The images moved, each by its own pixels."""
-        images = inputs["images"]
-        height, width = images.shape[1:3]
-        room = ((0, 0), (self.shift, self.shift), (self.shift, self.shift), (0, 0))
-        padded = np.pad(images, room, mode="edge")
-        down, right = random.integers(0, 2 * self.shift + 1, (2, len(images)))
-        moved = [each[row : row + height, column : column + width] for each, row, column in zip(padded, down, right)]
-        return {**inputs, "images": np.stack(moved)}
+        return {**inputs, "images": shift(random, inputs["images"], self.shift)}
 
     def outputs(self, model, inputs):
         """The ids that a bare model, which knows no steps, says one after another: its likeliest word each time."""

@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_attn.inspection import attribution, pointing
 from zoo.datasets import mitbih
-from zoo.subjects.series import Series, auroc
-from zoo.subjects.subject import share_right
+from zoo.subjects.figures import auroc, share_right
+from zoo.subjects.series import Series
 
 
 def _read_beats(split):

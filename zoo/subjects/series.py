@@ -8,7 +8,8 @@ import numpy as np
 from zoo.batches import Shuffled
 from zoo.datasets import physionet2012, ucr
 from zoo.series import MixerSeriesBackbone, MixerSeriesClassifier, MixerSeriesPreprocessor
-from zoo.subjects.subject import Labelled, share_right
+from zoo.subjects.figures import auroc
+from zoo.subjects.subject import Labelled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,13 +17,11 @@ class Series(Labelled):
     """Series of one length, each with one label.
 
     Args:
-        figures: a function from logits and labels to the scores, a dict whose first is `score`.
         change: a function of a random generator and a batch of series that gives others, to train on; None for none.
         without_dev: whether there are too few examples to hold some out: then "dev" is "train", and the last of equally
             good epochs is kept.
     """
 
-    figures: Callable = None
     change: Callable | None = None
     without_dev: bool = False
 
@@ -57,24 +56,6 @@ class Series(Labelled):
         targets, weights = targets
         return Shuffled(inputs, targets, recipe.batch_size, seed, weights, self.change)
 
-    def score(self, outputs, answers):
-        return self.scores(outputs, answers)["score"]
-
-    def scores(self, outputs, answers):
-        return self.figures(outputs, answers)
-
-
-def accuracy(logits, labels):
-    return {"score": share_right(logits, labels)}
-
-
-def auroc(logits, labels):
-    """For two classes: the area under the receiver's curve, and the accuracy."""
-    from sklearn.metrics import roc_auc_score
-
-    score = roc_auc_score(labels, logits[:, 1] - logits[:, 0])
-    return {"score": float(score), "accuracy": share_right(logits, labels)}
-
 
 def _ucr(name, names, published):
     """A row for a set of the UCR archive, whose classes have numbers for names."""
@@ -92,7 +73,6 @@ def _ucr(name, names, published):
         published=(f"Fawaz 2019, mean of 5 runs: FCN, ResNet, MLP {published}",),
         read=lambda split: ucr.load(name, split)[:2],
         names=names,
-        figures=accuracy,
         without_dev=True,
     )
 

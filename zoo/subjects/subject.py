@@ -5,11 +5,11 @@ import dataclasses
 from collections.abc import Callable
 
 import keras
-import numpy as np
 
 from keras_attn import mixers
 from keras_attn.lookup import choose
 from zoo.batches import Shuffled
+from zoo.subjects.figures import accuracy
 
 SPLITS = ("train", "dev", "test")
 
@@ -27,6 +27,7 @@ class Subject(abc.ABC):
         measure: what the score is, in words.
         published: what others reached, a line each.
         lower_is_better: whether a small score is a good one.
+        publishable: whether the licence allows to publish weights; if not, `limits` says so.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Subject(abc.ABC):
     measure: str
     published: tuple = ()
     lower_is_better: bool = False
+    publishable: bool = True
 
     #: What recipes may choose in `options`, with what holds unless they do.
     OPTIONS = {}
@@ -132,10 +134,12 @@ class Labelled(Subject):
     Args:
         read: a function from a split's name to raw inputs and an array of labels `(N,)`.
         names: the classes.
+        figures: a function from logits and labels to the scores, a dict whose first is `score`.
     """
 
     read: Callable = None
     names: tuple = ()
+    figures: Callable = accuracy
 
     def load(self, split):
         return self.read(split)
@@ -151,7 +155,10 @@ class Labelled(Subject):
         return keras.utils.to_categorical(answers, len(self.names)).astype("float32")
 
     def score(self, outputs, answers):
-        return share_right(outputs, answers)
+        return self.scores(outputs, answers)["score"]
+
+    def scores(self, outputs, answers):
+        return self.figures(outputs, answers)
 
 
 def as_arrays(values):
@@ -160,8 +167,3 @@ def as_arrays(values):
         return {name: as_arrays(value) for name, value in values.items()}
     array = keras.ops.convert_to_numpy(values)
     return array.astype({"float64": "float32", "int64": "int32"}.get(str(array.dtype), array.dtype))
-
-
-def share_right(logits, labels):
-    """The share of examples whose largest logit is the label's."""
-    return float(np.mean(np.argmax(logits, axis=-1) == labels))
