@@ -24,7 +24,7 @@ COLUMNS = ("preset", "kind", "score on test", "by seed", "parameters", "MB", "ms
 def as_markdown(cards):
     """A section for each subject, in the order of `zoo.subjects.SUBJECTS`, with a row for each of its presets."""
     order = list(SUBJECTS)
-    cards = sorted(cards.values(), key=lambda card: order.index(card["subject"]))
+    cards = sorted(cards.values(), key=lambda card: (order.index(card["subject"]), card["name"]))
     sections = [_section(SUBJECTS[name], list(group)) for name, group in itertools.groupby(cards, _subject)]
     return "\n".join([HEAD, *sections])
 

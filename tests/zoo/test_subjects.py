@@ -219,7 +219,7 @@ def made_up_places(split):
 
 
 def test_a_subject_is_trained_published_and_judged_by_what_was_stored(tmp_path, monkeypatch):
-    subject = dataclasses.replace(STRIPS, read=made_up_strips, places=made_up_places)
+    subject = dataclasses.replace(STRIPS, read=made_up_strips, places=made_up_places, change=None)
     monkeypatch.setitem(SUBJECTS, STRIPS.name, subject)
     small = dataclasses.replace(recipe(subject), learning_rate=0.05, epochs=9, seeds=(3, 5))
     monkeypatch.setitem(recipes.RECIPES, "small", small)
