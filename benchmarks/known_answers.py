@@ -135,7 +135,7 @@ def candidates(lines, size):
     found = []
     for family in dict.fromkeys(line["family"] for line in lines):
         mine = [line for line in lines if (line["family"], line["size"]) == (family, size)]
-        rates = [_candidate([line for line in mine if line["learning_rate"] == rate]) for rate in _rates(mine)]
+        rates = [candidate([line for line in mine if line["learning_rate"] == rate]) for rate in _rates(mine)]
         best = max(filter(None, rates), key=lambda each: (len(each.valid), _mean(each.valid)), default=None)
         found += [best] if best else []
     # A comparison is paired: who failed on a seed, or is not through with all of them, does not take part.
@@ -147,7 +147,7 @@ def _rates(lines):
     return sorted({line["learning_rate"] for line in lines})
 
 
-def _candidate(runs):
+def candidate(runs):
     """The runs of one family, size and learning rate; None if one of them failed."""
     if any("failure" in line for line in runs):
         return None
