@@ -384,7 +384,7 @@ def report(grids, masters):
         outcomes = [replay(each, master) for master in range(masters)]
         found[each.task.name] = {name: [outcome[name] for outcome in outcomes] for name in SEARCHES}
     closed = [each.task.name for each in grids if each.truth.answer != decide.NO_VERDICT]
-    print(f"{masters} master seeds, {len(grids)} tasks, {len(grids) - len(closed)} of them open.\n")
+    print(f"Master seeds: {masters}. Tasks: {len(grids)}, open: {len(grids) - len(closed)}.\n")
     known_answers.print_table(HEAD[1:], [_row(found, list(found), closed, name)[1:] for name in SEARCHES])
     known_answers.print_table(("task", "truth", "because", "published"), map(_truth_row, grids))
     rows = [_row(found, [task], closed, name) for task in found for name in SEARCHES]

@@ -189,7 +189,7 @@ def test_the_report_has_all_tasks_together_and_each_and_does_not_judge_open_ones
     open_ = replay.grid(dataclasses.replace(TASK, name="wild"), wild, 1e-3)
     replay.report([closed, open_], 2)
     said = capsys.readouterr().out
-    assert "2 master seeds, 2 tasks, 1 of them open." in said
+    assert "Master seeds: 2. Tasks: 2, open: 1." in said
     together, truths, each = said.split("\n\n")[1:4]
     assert [row.split(" | ")[0] for row in together.splitlines()[2:]] == [f"| {name}" for name in replay.SEARCHES]
     assert "| race | 100.0 % | 100.0 % | 0.0 % | 0.0 % |" in together
