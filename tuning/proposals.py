@@ -70,7 +70,7 @@ def _check_class(proposer):
             f"A proposer is {', '.join(_PROPOSERS)}, or a class of keras-tuner's oracles. Received: the class {name}"
         )
     try:
-        _make(proposer, keras_tuner.HyperParameters(), 0)
+        make_oracle(proposer, keras_tuner.HyperParameters(), 0)
     except TypeError as error:
         raise ValueError(
             f"An oracle that proposes is made of `objective`, `hyperparameters` and `seed`. Received: {name} ({error})"
@@ -115,7 +115,7 @@ def _hyperband(hp, seed, number, past):
 
 def _by_oracle(oracle_class, hp, seed, number, past):
     """What an oracle proposes that has proposed all before, and was told what came of it."""
-    oracle = _make(oracle_class, hp, seed)
+    oracle = make_oracle(oracle_class, hp, seed)
     tried = [dict(values) for values, _ in past[:number]]
     for before, (values, score) in enumerate(past[:number]):
         trial = oracle.create_trial(f"before {before}")
@@ -139,9 +139,9 @@ def _by_oracle(oracle_class, hp, seed, number, past):
     return _random(hp, seed, number)
 
 
-def _make(oracle_class, hp, seed):
+def make_oracle(oracle_class, hp, seed, **options):
     """An oracle that keeps nothing on the disk, prints nothing, and has no end of its own."""
-    oracle = oracle_class(objective=OBJECTIVE, hyperparameters=hp, seed=seed + 1)
+    oracle = oracle_class(objective=OBJECTIVE, hyperparameters=hp, seed=seed + 1, **options)
     oracle.max_trials = None
     oracle.verbose = 0
     oracle.save = lambda: None
