@@ -340,18 +340,23 @@ def _sum_up(found):
 
 def _notes(found):
     """Where a control does as well as the better of both kinds, nothing was learnt about kinds."""
-    names = []
-    for each in found:
-        best = each.best
-        winner = max((best["explicit"], best["implicit"]), key=lambda candidate: _mean(candidate.valid))
-        if best["control"] and decide.compare(winner, best["control"], each.task.margin).outcome != "first":
-            names.append(f"`{each.task.name}` ({best['control'].name} {_mean(best['control'].test):.3f})")
+    controls = [(each.task.name, each.best["control"]) for each in found if control_does(each)]
+    names = [f"`{name}` ({control.name} {_mean(control.test):.3f})" for name, control in controls]
     if not names:
         return []
     return [
         "Not shown to be better there than a control, in which nothing is moved between positions but by a short "
-        f"convolution: {', '.join(names)}."
+        f"convolution: {', '.join(names)}. So either what lies near is enough there, or so small a model learns in so "
+        "few steps to use no more: there the verdict says little about kinds."
     ]
+
+
+def control_does(found):
+    """Whether the better of both kinds is not shown to be better than the control."""
+    best = found.best
+    winner = max((best["explicit"], best["implicit"]), key=lambda candidate: _mean(candidate.valid))
+    compared = best["control"] and decide.compare(winner, best["control"], found.task.margin)
+    return bool(compared) and compared.outcome != "first"
 
 
 def _claims(found):
@@ -360,7 +365,8 @@ def _claims(found):
     for each in found:
         row = real.ROWS.get(each.task.name)
         if row is not None and row.claim:
-            by_claim[row.claim].append(f"`{each.task.name}`, as {row.why}: {held(row.claim, each.comparison)}")
+            said = held(row.claim, each.comparison) + "; a control does as well" * control_does(each)
+            by_claim[row.claim].append(f"`{each.task.name}`, as {row.why}: {said}")
     rows = [
         (claim, kind, "<br>".join(by_claim[claim]) or f"not tested: {_why_not(claim)}")
         for claim, kind in real.CLAIMS.items()
