@@ -47,6 +47,7 @@ PRESETS = {
     "mixer_additive_reuters_headlines": "c853b164b10937e129d0e26e0a386f724439ea81d7200f64ec7a349d28c69971",
     "mixer_additive_reuters_r52": "defdf9b2c1a182193daa438bf4428d8579e6f10873376caf50d2339e2a01a0bb",
     "mixer_additive_reuters_r8": "f3f30e7749fa2d2f931cea023c704adb69848a3f622f11dedb05d502571f4344",
+    "mixer_depthwise_conv_fashion_mnist": "6f81f5cca907348d7818c2d1de3e918484d7fea7abf3a4c6ca896a53277d5789",
     "mixer_end_to_end_memory_babi": "98a81444355207c69c2278fb9c3a384af5f1331f4dae98df6426fc9ff698af44",
     "mixer_gated_conv_emoji_captions": "0b3b2baf89a489ad9e008e00a17468b2850d556d753bab7abf3783f5c2161234",
     "mixer_gated_conv_etth1": "2d47497ffb3300bef433ec60a61bc52941b997d60a04ab79de795488b4a82977",
