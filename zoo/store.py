@@ -68,6 +68,7 @@ PRESETS = {
     "mixer_multi_head_emoji_captions": "20b286bdf473166b1c46fad027b12b020cf6ace5df61b24dabd8dc73c6f7bd45",
     "mixer_multi_head_etth1": "2d917333f7e685d2829af62dca167445ca5364e84bb53a0508cf1c96129cd64a",
     "mixer_multi_head_etth2": "3d52caad370813bbe08f3efa79ee9fa0a23e4e52d3106d4943df997eede4ab74",
+    "mixer_multi_head_fashion_mnist": "ea218061bfc34bc8335cd7f902b77d327c94ad96fb649832e7efc7ee15448669",
     "mixer_multi_head_fsdd": "284a9d76550619c143ed4135d65fb59b31a23861044e81a39ba92740e5c47b17",
     "mixer_multi_head_metro_traffic": "e35d69cf64ddc22abf13ab431bb93a4d2bc041385d31a9be03752d117f8c9b99",
     "mixer_multi_head_mitbih_beats": "2bb022a563a4c283c3b1d72c73a0e944c9823a2212ac0c2350a0010b30a5fe20",
