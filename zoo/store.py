@@ -60,6 +60,7 @@ PRESETS = {
     "mixer_gated_conv_ucr_ecg200": "f07ea91c510ec78443ff80be8daffa5f69e5559c0b3d183e6620204f1f6d4725",
     "mixer_gated_conv_ucr_gunpoint": "530310f487f1889c9ba45dbfbd4aad122dc04ab0173c3f2d263c6749e1524665",
     "mixer_gated_conv_ucr_italypowerdemand": "64be38f7442d63e789d4d53af0e6212e117c8930e1b8b8e686a415beea18799f",
+    "mixer_gru_an4": "49677f284deeeaeed51d66f28e5e885a3eec782af3891d58322bad44ab3cf6ba",
     "mixer_gru_mitbih_strips": "2a717ec8074f1202aeb7ecbbdbde1b21ac96c5ecc024d0455de49083b951e980",
     "mixer_gru_physionet2012": "9e607c24f2eec3c1d80b120232f505a61d27a0ee3a7d058ff89c6e0abcece4e8",
     "mixer_gru_reuters_headlines": "986501a22472dfaf480c73d83f192c36176586294aca51935152656a1b67cbf8",

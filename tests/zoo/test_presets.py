@@ -18,7 +18,19 @@ from zoo.subjects import SUBJECTS
 NAMES = sorted(store.PRESETS)
 SENTIMENT = [name for name in NAMES if name.endswith("_sst2")]
 #: Whose test data are many, or long to read.
-LONG = ("reuters", "ud_ewt", "mitbih", "physionet2012", "ett", "fashion_mnist", "metro", "babi", "emoji", "cmudict")
+LONG = (
+    "reuters",
+    "ud_ewt",
+    "mitbih",
+    "physionet2012",
+    "ett",
+    "fashion_mnist",
+    "metro",
+    "babi",
+    "emoji",
+    "cmudict",
+    "an4",
+)
 MEASURED = [
     pytest.param(name, marks=[pytest.mark.slow] if any(part in name for part in LONG) else []) for name in NAMES
 ]
