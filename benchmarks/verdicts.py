@@ -365,7 +365,7 @@ def _claims(found):
     for each in found:
         row = real.ROWS.get(each.task.name)
         if row is not None and row.claim:
-            said = held(row.claim, each.comparison) + "; a control does as well" * control_does(each)
+            said = held(row.claim, each.comparison) + "; a control is not shown to be worse" * control_does(each)
             by_claim[row.claim].append(f"`{each.task.name}`, as {row.why}: {said}")
     rows = [
         (claim, kind, "<br>".join(by_claim[claim]) or f"not tested: {_why_not(claim)}")
