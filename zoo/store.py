@@ -66,6 +66,7 @@ PRESETS = {
     "mixer_gru_reuters_headlines": "986501a22472dfaf480c73d83f192c36176586294aca51935152656a1b67cbf8",
     "mixer_gru_sst2": "f8fc2fc56bf0827aba75dd9690dc8f184edd838195c3899192570e0244d2c9e8",
     "mixer_gru_ud_ewt": "a224db0358e4578a373b179304afe78305eaf6c6c39c006827f89bb09c140f2c",
+    "mixer_multi_head_an4": "1969ee2dc1c8676776079e4c81a983b0679cdb452189cbd5b065527c60378327",
     "mixer_multi_head_emoji_captions": "20b286bdf473166b1c46fad027b12b020cf6ace5df61b24dabd8dc73c6f7bd45",
     "mixer_multi_head_etth1": "2d917333f7e685d2829af62dca167445ca5364e84bb53a0508cf1c96129cd64a",
     "mixer_multi_head_etth2": "3d52caad370813bbe08f3efa79ee9fa0a23e4e52d3106d4943df997eede4ab74",
