@@ -131,8 +131,8 @@ STRIPS = Strips(
     summary="Is there a ventricular beat in ten seconds of an electrocardiogram?",
     data=(
         "MIT-BIH arrhythmia, across patients: 3,060 strips of 17 records to train, 900 of 5 others to choose, 3,960 of "
-        "22 others to test. Their scores had been seen before, of other recipes: what strips are changed by was chosen on "
-        f"those to choose; {mitbih.SOURCE}"
+        "22 others to test. Their scores had been seen before, of other recipes: what strips are changed by was chosen "
+        f"on those to choose; {mitbih.SOURCE}"
     ),
     licence=mitbih.LICENCE,
     limits="Knows lead MLII at 120 Hz of 44 patients of the 1970s; not for use on patients.",
