@@ -340,7 +340,7 @@ def _sum_up(found):
 
 def _notes(found):
     """Where a control does as well as the better of both kinds, nothing was learnt about kinds."""
-    controls = [(each.task.name, each.best["control"]) for each in found if control_does(each)]
+    controls = [(each.task.name, each.best["control"]) for each in found if is_no_better_than_control(each)]
     names = [f"`{name}` ({control.name} {_mean(control.test):.3f})" for name, control in controls]
     if not names:
         return []
@@ -351,7 +351,7 @@ def _notes(found):
     ]
 
 
-def control_does(found):
+def is_no_better_than_control(found):
     """Whether the better of both kinds is not shown to be better than the control."""
     best = found.best
     winner = max((best["explicit"], best["implicit"]), key=lambda candidate: _mean(candidate.valid))
@@ -365,7 +365,9 @@ def _claims(found):
     for each in found:
         row = real.ROWS.get(each.task.name)
         if row is not None and row.claim:
-            said = held(row.claim, each.comparison) + "; a control is not shown to be worse" * control_does(each)
+            said = held(
+                row.claim, each.comparison
+            ) + "; a control is not shown to be worse" * is_no_better_than_control(each)
             by_claim[row.claim].append(f"`{each.task.name}`, as {row.why}: {said}")
     rows = [
         (claim, kind, "<br>".join(by_claim[claim]) or f"not tested: {_why_not(claim)}")

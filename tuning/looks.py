@@ -53,7 +53,7 @@ def load(folder):
 
 
 def _draw(task, data, model, folder):
-    made = (_written if _writes(model, data) else _answered)(task, data, model)
+    made = _written(data, model) if _writes(model, data) else _answered(task, data, model)
     examples = []
     for number, picture in enumerate(made):
         picture.picture(folder / f"{number}.svg")
@@ -78,7 +78,7 @@ def _writes(model, data):
     return hasattr(model, "generate") and "encoder_token_ids" in data.valid.x
 
 
-def _written(task, data, model):
+def _written(data, model):
     """A `zoo.Explanation` of what the model writes of each of the first texts."""
     import zoo
 

@@ -12,10 +12,10 @@ def read(model, preprocessor, numbers, shape):
     """One series `(T, C)`, standardised as the model wants it."""
     series = _last_steps(preprocessor, numbers, shape)
     inputs = series[None] if preprocessor is None else np.asarray(preprocessor(series[None]))
-    return Given("series", inputs, series, at=_entrance(model, inputs))
+    return Given("series", inputs, series, at=entrance(model, inputs))
 
 
-def _entrance(model, inputs):
+def entrance(model, inputs):
     """The name of the layer behind which numbers are differentiated by; None for the input.
 
     By what is missing nothing can be differentiated. And to a model that divides by a series' own deviation half a

@@ -1,4 +1,4 @@
-"""Training images, changed a little by chance: each `(N, H, W, C)` in and out, every image in its own way."""
+"""Training examples, changed a little by chance, every one in its own way: images are `(N, H, W, C)` in and out."""
 
 import numpy as np
 
@@ -31,3 +31,11 @@ def _span(first, side, size):
     """Where the square is along one side, `(N, size)`."""
     places = np.arange(size) - first[:, None]
     return (places >= 0) & (places < side)
+
+
+def move(x, places, last):
+    """What stands at these places `(B, T)`, whole or not, of `x` `(B, T, C)`; beyond the last one, that."""
+    places = np.clip(places, 0, last)
+    below = places.astype("int64")
+    share, rows = (places - below)[..., None], np.arange(len(x))[:, None]
+    return (1 - share) * x[rows, below] + share * x[rows, np.minimum(below + 1, last)]

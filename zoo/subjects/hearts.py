@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_attn.inspection import attribution, pointing
 from zoo.datasets import mitbih
+from zoo.explaining.series import entrance
+from zoo.subjects.changes import move
 from zoo.subjects.figures import auroc, share_right
 from zoo.subjects.series import Series
 
@@ -60,12 +62,10 @@ def as_another_heart(random, series):
         As many others, float32.
     """
     count, length, _ = series.shape
-    x, size = series[..., 0], series.std(axis=1)  # (B, T), (B, 1)
-    tempo = np.exp(random.uniform(-0.2, 0.2, (count, 1)))
+    size, tempo = series.std(axis=1), np.exp(random.uniform(-0.2, 0.2, (count, 1)))  # (B, 1)
     moments = (random.integers(0, length, (count, 1)) + np.arange(length) * tempo) % length
-    below = moments.astype("int64")
-    first, second = (np.take_along_axis(x, each % length, axis=1) for each in (below, below + 1))
-    x = first + (moments - below) * (second - first)
+    # Behind the last moment comes the first again.
+    x = move(np.concatenate([series, series[:, :1]], axis=1), moments, length)[..., 0]
     x = x * random.choice([1, -1], (count, 1), p=[0.7, 0.3])
     times = np.arange(length) / mitbih.RATE
     for _ in range(2):
@@ -100,10 +100,8 @@ class Strips(Series):
         (x, _), places = self.load(split), self.places(split)
         rows = np.flatnonzero(places.any(axis=1))
         rows = rows[:: max(1, len(rows) // self.ASKED)]
-        size = task.backbone.patch_size
-        # Behind what divides by a series' own deviation: before it, half a series is as large as a whole one.
-        at = "standardize" if task.backbone.standardize else None
-        found = attribution(task, task.preprocessor(x[rows]), output=1, at=at).map
+        size, inputs = task.backbone.patch_size, task.preprocessor(x[rows])
+        found = attribution(task, inputs, output=1, at=entrance(task, inputs)).map
         truth = places[rows].reshape(len(rows), -1, size).mean(axis=-1) >= 0.5
         pointed = pointing(found.reshape((*truth.shape, size)).sum(axis=-1), truth)
         return {"points at it": float(pointed.hit.mean()), "by chance": float(pointed.chance.mean())}

@@ -22,6 +22,7 @@ from zoo.speech import (
     MixerSpeechClassifier,
     MixerSpeechClassifierPreprocessor,
 )
+from zoo.subjects.changes import move
 from zoo.subjects.subject import Labelled, Subject
 from zoo.tokens import SymbolTokenizer
 
@@ -66,18 +67,10 @@ def speak_otherwise(random, inputs, speed=0.15, pitch=0.1):
     count, steps, bands = frames.shape
     lengths = mask.sum(axis=1)
     faster, higher = (1 + random.uniform(-share, share, (count, 1)) for share in (speed, pitch))
-    frames = _move(frames, np.arange(steps) * faster, lengths[:, None] - 1)
-    frames = _move(frames.swapaxes(1, 2), np.arange(bands) * higher, bands - 1).swapaxes(1, 2)
+    frames = move(frames, np.arange(steps) * faster, lengths[:, None] - 1)
+    frames = move(frames.swapaxes(1, 2), np.arange(bands) * higher, bands - 1).swapaxes(1, 2)
     mask = (np.arange(steps) < np.maximum(1, np.round(lengths[:, None] / faster))).astype(mask.dtype)
     return {"frames": (frames * mask[:, :, None]).astype("float32"), "padding_mask": mask}
-
-
-def _move(x, places, last):
-    """What stands at these places `(B, T)`, whole or not, of `x` `(B, T, C)`; beyond the last one, that."""
-    places = np.clip(places, 0, last)
-    below = places.astype("int64")
-    share, rows = (places - below)[..., None], np.arange(len(x))[:, None]
-    return (1 - share) * x[rows, below] + share * x[rows, np.minimum(below + 1, last)]
 
 
 def _read_digits(split, left_out=None):
