@@ -7,14 +7,11 @@ the calendar ahead, which the presets are told as well. Its strength of regulari
 """
 
 import numpy as np
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+import ridge
 
 from zoo.subjects.forecasts import METRO_TRAFFIC
 
 WEEK = 168
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 
 def read(split):
@@ -31,18 +28,11 @@ def main():
     seen, _, answers = read("test")
     first = seen.shape[1] - WEEK
     print(f"the same hours a week before: {error(seen[:, first : first + answers.shape[1]], answers):.1f} on test")
-    features = {}
+    parts = {}
     for split in ("train", "dev", "test"):
         seen, calendar, answers = read(split)
-        features[split] = np.concatenate([seen, calendar], axis=1), answers
-    found = {}
-    for strength in STRENGTHS:
-        model = make_pipeline(StandardScaler(), Ridge(alpha=strength)).fit(*features["train"])
-        found[strength] = {split: error(model.predict(features[split][0]), features[split][1]) for split in features}
-    best = min(found, key=lambda strength: found[strength]["dev"])
-    print(
-        f"ridge of strength {best:g}: " + ", ".join(f"{value:.1f} on {split}" for split, value in found[best].items())
-    )
+        parts[split] = np.concatenate([seen, calendar], axis=1), answers
+    print(ridge.say(parts, error, digits=1))
 
 
 if __name__ == "__main__":

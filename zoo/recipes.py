@@ -70,11 +70,12 @@ def _texts():
 
 
 def _streams():
-    long = {"epochs": 20, "batch_size": 32, "learning_rate": 2e-3, "seeds": (1,)}
-    letters = {"hidden_dim": 256, "num_layers": 5, "dropout": 0.2}
-    yield from _pair("tinyshakespeare", letters, "selective_state_space", "multi_head", **long)
+    long = {"epochs": 20, "batch_size": 16, "learning_rate": 2e-3, "seeds": (1,)}
+    letters = {"hidden_dim": 256, "num_layers": 5, "dropout": 0.2, "positions": None}
+    turned = {"mixer": "multi_head", "positions": "rotary"}
+    yield from _pair("tinyshakespeare", letters, "selective_state_space", turned, **long)
     words, options = {"hidden_dim": 240, "num_layers": 3, "dropout": 0.3}, {"sequence_length": 96, "head_dropout": 0.4}
-    yield from _pair("wikitext2", words, "gru", "multi_head", options, **long)
+    yield from _pair("wikitext2", words, "gru", turned, options, **{**long, "batch_size": 32})
 
 
 def _pairs():
@@ -160,6 +161,10 @@ def _forecasts():
     yield from _pair("etth2", days, "gated_conv", "multi_head", epochs=6, batch_size=32)
     cars = {**days, "hidden_dim": 64, "dropout": 0.2}
     yield from _pair("metro_traffic", cars, "gated_conv", "multi_head", epochs=20, learning_rate=3e-3)
+    load = {**days, "hidden_dim": 64, "dropout": 0.1}
+    yield from _pair("pjm_hourly", load, "gated_conv", "multi_head", {"head_dropout": 0.1}, epochs=6, batch_size=32)
+    trade = {"hidden_dim": 32, "num_layers": 2, "dropout": 0.3}
+    yield from _pair("brent_volatility", trade, "gru", "multi_head", {"pooling": "last"}, epochs=8)
 
 
 RECIPES = {

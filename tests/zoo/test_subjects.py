@@ -16,7 +16,7 @@ from zoo.datasets.windows import Windows
 from zoo.subjects import SUBJECTS
 from zoo.subjects.captions import EMOJI_CAPTIONS
 from zoo.subjects.figures import auroc
-from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
+from zoo.subjects.forecasts import BRENT_VOLATILITY, ETT, METRO_TRAFFIC
 from zoo.subjects.hearts import BEATS, STRIPS, as_another_heart
 from zoo.subjects.images import FASHION_MNIST
 from zoo.subjects.pairs import (
@@ -165,6 +165,17 @@ def test_forecasts_that_are_told_what_is_ahead_are_judged_in_raw_units(tmp_path)
     assert (encoded["ahead"][:1] == subject.encode(preprocessor, subject.first())["ahead"]).all()
     assert subject.targets(recipe(subject), aligned).std() == pytest.approx(answers.std() / 7, rel=1e-4)
     assert {name: x.shape for name, x in subject.example().items()} == {"series": (8, 3), "ahead": (5, 2)}
+
+
+def test_one_channel_may_be_forecast_with_nothing_known_ahead(tmp_path):
+    subject = dataclasses.replace(BRENT_VOLATILITY, read=made_up_windows, horizon=5)
+    preprocessor = subject.prepare(recipe(subject), tmp_path)
+    task = subject.build(recipe(subject), preprocessor)
+    inputs, answers = subject.load("test")
+    assert (answers == made_up_windows("test").y[:, :, [1]]).all()
+    expected = np.abs(task.predict(inputs, verbose=0) - answers).mean()
+    assert subject.judge(task)["score"] == pytest.approx(expected, rel=1e-3)
+    assert subject.first().shape == (1, 8, 3) and subject.example().shape == (8, 3)
 
 
 def test_images_are_moved_and_turned_and_no_pixel_is_made_up():

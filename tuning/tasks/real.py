@@ -4,9 +4,9 @@ Its train, dev and test are a search's train, valid and test. Models are smaller
 train on a part of the data, so that a search is done in minutes, not in days. The master seed draws that part; where a
 subject has no dev, it draws a fifth of each class of the training part for it. The test part is always all of it.
 
-A new task is a row. Its subject must have aligned answers that are labels, `(N,)` or `(N, T)`, numbers `(N, T, C)`, a
-tuple that begins with such and with what each counts, what has `token_ids` and their `padding_mask`, or none at all,
-where each token is to be foretold from those before.
+A new task is a row. Its subject must have aligned answers that are labels, `(N,)` or `(N, T)`, numbers `(N, T, C)` or
+what has such as `values`, a tuple that begins with such and with what each counts, what has `token_ids` and their
+`padding_mask`, or none at all, where each token is to be foretold from those before.
 """
 
 import dataclasses
@@ -220,6 +220,28 @@ ROWS = {
         claim="long dependencies",
         why=_WEEKS,
     ),
+    "metro_traffic": Row(
+        "Cars an hour on a road, 24 hours ahead from 168, told of the calendar (Metro Interstate Traffic Volume).",
+        "metro_traffic",
+        _HOURS,
+        backbone={"patch_size": 24},
+        claim="long dependencies",
+        why="days and weeks repeat, up to 168 hours back",
+    ),
+    "pjm_hourly": Row(
+        "Electricity that ten zones of a grid take, 24 hours ahead from 168 (PJM).",
+        "pjm_hourly",
+        _HOURS,
+        backbone={"patch_size": 24},
+        claim="long dependencies",
+        why="days and weeks repeat, up to 168 hours back",
+    ),
+    "brent_volatility": Row(
+        "How strongly the price of oil will move in the next 5 days, from the 66 before (Brent).",
+        "finance",
+        {**_HOURS, "parameters": 10_000, "dropouts": (0.3, 0.1), "epoch_size": None},
+        backbone={"patch_size": 6},
+    ),
     "fashion_mnist": Row(
         "Clothes on pictures of 28 x 28 pixels, ten classes (Fashion-MNIST).",
         "fashion_mnist",
@@ -332,6 +354,7 @@ class _Opened:
         aligned = self.subject.align(self.preprocessor, inputs, answers)
         if hasattr(aligned, "token_ids"):
             return _continue(x, aligned.token_ids, aligned.padding_mask)
+        aligned = getattr(aligned, "values", aligned)
         y, weight = aligned[:2] if isinstance(aligned, tuple) else (aligned, None)
         y = np.asarray(y)
         return Split(x, y.astype("int32" if np.issubdtype(y.dtype, np.integer) else "float32"), weight)

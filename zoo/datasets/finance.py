@@ -8,6 +8,10 @@ The last price is hard to beat: a forecast that claims to should be mistrusted.
 - Paper: none.
 """
 
+import dataclasses
+
+import numpy as np
+
 from keras_attn.lookup import choose
 from zoo.datasets import arrays, files, windows
 
@@ -16,6 +20,10 @@ LICENCE = "public domain (EIA) and PDDL"
 SPLITS = windows.SPLITS
 #: The columns of each: dollars a barrel, once below 0; points.
 SETS = {"wti": ("price",), "brent": ("price",), "vix": ("open", "high", "low", "close")}
+#: Of a price: by how much it changed in a day, in percent (100 log p_t / p_t-1), and the logarithm of its volatility.
+MOVES = ("change", "log volatility")
+#: Volatility in percent a day at least: where a price stands still, its logarithm must not fall without end.
+LEAST_VOLATILITY = 0.1
 
 
 def load(name, split, inputs=60, horizon=5, raw=False):
@@ -33,5 +41,45 @@ def load(name, split, inputs=60, horizon=5, raw=False):
     """
     columns = SETS[choose("set of finance", name, SETS)]
     choose("split of finance", split, SPLITS)
-    _, values = arrays.read_table(files.find("finance", f"{name}-daily.csv.gz", SOURCE), columns)
+    values = _read(name, columns)
     return windows.cut(values, columns, windows.end_by_share(len(values)), split, inputs, horizon, raw)
+
+
+def load_volatility(split, inputs=66, horizon=5):
+    """How strongly the price of Brent moves: windows of a split, 70, 10 and 20 % of its days of trade.
+
+    The volatility of some days is the root of the mean of their squared changes. Other than a price, it can be foretold
+    in part: quiet days follow quiet ones, as is known since Engle, 1982.
+
+    Args:
+        split: "train", "dev" or "test". Of 66 and 5 days there are 6,897, 992 and 1,986.
+        inputs: days seen, each with its change and with the volatility of the `horizon` days that end with it.
+        horizon: the days ahead whose volatility is to be foretold.
+
+    Returns:
+        `Windows` of two channels, `MOVES`; `y` is `(N, 1, 2)`, of the last day ahead, whose volatility is that of all.
+    """
+    choose("split of finance", split, SPLITS)
+    values = moves(_read("brent", SETS["brent"])[:, 0], horizon)
+    found = windows.cut(values, MOVES, windows.end_by_share(len(values)), split, inputs, horizon, raw=True)
+    return dataclasses.replace(found, y=found.y[:, -1:])
+
+
+def moves(prices, days):
+    """Of each day its change, and the logarithm of the volatility of so many days that end with it.
+
+    Args:
+        prices: `(T,)`, above 0.
+        days: at least 1.
+
+    Returns:
+        `(T - days, 2)`.
+    """
+    changes = 100.0 * np.diff(np.log(prices))
+    squares = np.lib.stride_tricks.sliding_window_view(np.square(changes), days)
+    volatility = np.maximum(np.sqrt(squares.mean(axis=1)), LEAST_VOLATILITY)
+    return np.stack([changes[days - 1 :], np.log(volatility)], axis=1)
+
+
+def _read(name, columns):
+    return arrays.read_table(files.find("finance", f"{name}-daily.csv.gz", SOURCE), columns)[1]

@@ -1,7 +1,7 @@
 """What presets are trained on: one file for each family of tasks, one row for each data set."""
 
 from zoo.subjects.captions import EMOJI_CAPTIONS
-from zoo.subjects.forecasts import ETT, METRO_TRAFFIC
+from zoo.subjects.forecasts import BRENT_VOLATILITY, ETT, METRO_TRAFFIC, PJM_HOURLY
 from zoo.subjects.hearts import BEATS, STRIPS
 from zoo.subjects.images import CIFAR10, CIFAR10_BIRD, FASHION_MNIST
 from zoo.subjects.pairs import CMUDICT, MULTI30K, REUTERS_HEADLINES
@@ -22,6 +22,6 @@ _ROWS = (
     *(EMOJI_CAPTIONS,),
     *(FSDD, *FSDD_STRANGERS, AN4),
     *(BEATS, STRIPS, PHYSIONET, *UCR),
-    *(*ETT, METRO_TRAFFIC),
+    *(*ETT, METRO_TRAFFIC, PJM_HOURLY, BRENT_VOLATILITY),
 )
 SUBJECTS = {subject.name: subject for subject in _ROWS}

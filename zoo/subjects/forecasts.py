@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from zoo.datasets import ett, traffic
+from zoo.datasets import energy, ett, finance, traffic
 from zoo.series import MixerForecaster, MixerSeriesBackbone, MixerSeriesPreprocessor
 from zoo.subjects.subject import Subject
 
@@ -70,8 +70,21 @@ class Forecasts(Subject):
 
 
 @dataclasses.dataclass(frozen=True)
-class GuidedForecasts(Forecasts):
-    """Windows over a series of which some channels are forecast, and others known of the hours ahead too.
+class Numbers:
+    """Standardised numbers, and how they read in the units of the source.
+
+    Args:
+        values: `(N, T, C)`, float32.
+        restore: a function from such to raw ones.
+    """
+
+    values: np.ndarray
+    restore: Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelForecasts(Forecasts):
+    """Windows over a series of which some channels are forecast; others may be known of the steps ahead too.
 
     Judged in the units of the source.
 
@@ -85,19 +98,21 @@ class GuidedForecasts(Forecasts):
 
     def load(self, split):
         windows = self.read(split)
-        return {"series": windows.x, "ahead": windows.y[:, :, self.ahead]}, windows.y[:, :, self.wanted]
+        inputs = {"series": windows.x, "ahead": windows.y[:, :, self.ahead]} if self.ahead else windows.x
+        return inputs, windows.y[:, :, self.wanted]
 
     def first(self):
         inputs, _ = self.load("test")
-        return {name: x[:1] for name, x in inputs.items()}
+        return {name: x[:1] for name, x in inputs.items()} if self.ahead else inputs[:1]
 
     def example(self):
-        return {name: x[0] for name, x in self.first().items()}
+        first = self.first()
+        return {name: x[0] for name, x in first.items()} if self.ahead else first[0]
 
     def prepare(self, recipe, work):
         windows = self.read("train")
         length = windows.x.shape[1]
-        return MixerSeriesPreprocessor(windows.mean, windows.deviation, length, self.wanted, self.ahead)
+        return MixerSeriesPreprocessor(windows.mean, windows.deviation, length, self.wanted, self.ahead or None)
 
     def build(self, recipe, preprocessor):
         length, channels = preprocessor.sequence_length, len(preprocessor.mean)
@@ -109,7 +124,7 @@ class GuidedForecasts(Forecasts):
             preprocessor=preprocessor,
             dropout=settings["head_dropout"],
             pooling=settings["pooling"],
-            ahead=self.ahead,
+            ahead=self.ahead or None,
         )
 
     def loss(self, recipe):
@@ -117,17 +132,16 @@ class GuidedForecasts(Forecasts):
 
     def align(self, preprocessor, inputs, answers):
         """The answers, standardised, and what makes raw numbers of such."""
-        return super().align(preprocessor, inputs, answers), preprocessor.restore
+        return Numbers(super().align(preprocessor, inputs, answers), preprocessor.restore)
 
     def targets(self, recipe, answers):
-        return answers[0]
+        return answers.values
 
     def score(self, outputs, answers):
         return self.scores(outputs, answers)["score"]
 
     def scores(self, outputs, answers):
-        standardised, restore = answers
-        errors = restore(outputs) - restore(standardised)
+        errors = answers.restore(outputs) - answers.restore(answers.values)
         return {"score": float(np.mean(np.abs(errors))), "root mean squared error": float(np.sqrt(np.mean(errors**2)))}
 
 
@@ -156,7 +170,7 @@ ETT = (
 
 _CALENDAR = tuple(traffic.CHANNELS.index(name) for name in traffic.CALENDAR)
 
-METRO_TRAFFIC = GuidedForecasts(
+METRO_TRAFFIC = ChannelForecasts(
     name="metro_traffic",
     summary="Cars an hour that go west on I-94, 24 hours ahead from 168, told of the calendar and not of the weather",
     data=(
@@ -174,4 +188,43 @@ METRO_TRAFFIC = GuidedForecasts(
     read=functools.partial(traffic.load, raw=True),
     horizon=24,
     ahead=_CALENDAR,
+)
+
+PJM_HOURLY = Forecasts(
+    name="pjm_hourly",
+    summary="How much electricity ten zones of an American grid take, 24 hours ahead from 168",
+    data=(
+        "PJM, ten zones hour by hour, June 2013 to August 2018: windows, 31,527 to train, 4,509 to choose, 9,039 to "
+        f"test; {energy.SOURCE}"
+    ),
+    licence=energy.LICENCE,
+    limits="Knows one grid from 2013 to 2017, and neither weather nor calendar.",
+    measure="mean squared error, standardised",
+    published=(
+        "the same hours a day before: 0.258; ridge regression on the same 168 hours, 0.138: "
+        "`python benchmarks/energy.py`",
+    ),
+    lower_is_better=True,
+    read=functools.partial(energy.load, raw=True),
+    horizon=24,
+)
+
+BRENT_VOLATILITY = ChannelForecasts(
+    name="brent_volatility",
+    summary="How strongly the price of oil (Brent) will move in the next 5 days of trade, from the 66 before",
+    data=(
+        "Prices of Brent, day by day from 1987 to 2026: windows, 6,897 to train, 992 to choose, 1,986 to test, from "
+        f"2018 on; {finance.SOURCE}"
+    ),
+    licence=finance.LICENCE,
+    limits="Foretells how much, not whether up or down; knows one price, of years with few crises. It is no advice.",
+    measure="mean absolute error of the logarithm of volatility",
+    published=(
+        "as in the last 5 days: 0.433; linear in those of the last day, week and month (HAR, Corsi 2009), 0.357: "
+        "`python benchmarks/volatility.py`",
+    ),
+    lower_is_better=True,
+    read=finance.load_volatility,
+    horizon=1,
+    wanted=(finance.MOVES.index("log volatility"),),
 )

@@ -23,6 +23,28 @@ def test_what_there_is_not_is_refused():
         finance.load("wti", "val")
 
 
+def test_volatility_is_that_of_the_days_ahead(put):
+    prices = np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.02, 101)))
+    lines = "".join(f"1987-05-20,{price!r}\n" for price in map(float, prices))
+    put("finance", "brent-daily.csv.gz", "Date,Price\n" + lines)
+    train, test = (finance.load_volatility(split, inputs=7, horizon=3) for split in ("train", "test"))
+    changes = 100 * np.diff(np.log(prices))  # The first that is seen is the third: before it there are no three.
+    assert train.x.shape[1:] == (7, 2) and train.y.shape[1:] == (1, 2)
+    np.testing.assert_allclose(train.x[0, :, 0], changes[2:9], rtol=1e-4)
+    np.testing.assert_allclose(np.exp(train.y[0, 0, 1]), np.sqrt(np.mean(changes[9:12] ** 2)), rtol=1e-4)
+    np.testing.assert_allclose(np.exp(test.y[-1, 0, 1]), np.sqrt(np.mean(changes[-3:] ** 2)), rtol=1e-4)
+
+
+def test_a_price_that_stands_still_has_the_least_volatility():
+    assert np.exp(finance.moves(np.full(9, 70.0), days=2)[:, 1]) == pytest.approx(finance.LEAST_VOLATILITY)
+
+
+@real
+def test_windows_of_volatility_are_as_many_as_the_docstring_says():
+    parts = [finance.load_volatility(split) for split in finance.SPLITS]
+    assert [len(part.x) for part in parts] == [6897, 992, 1986]
+
+
 @real
 @pytest.mark.parametrize("name, days", [("wti", 10226), ("brent", 9958), ("vix", 9235)])
 def test_there_are_as_many_days_as_the_source_says(name, days):
