@@ -168,7 +168,7 @@ def report(options):
     names = list(dict.fromkeys(each.name for _, _, there in rows for each in there))
     print_table(("task", "parameters", *names), [_family_row(*row, names) for row in rows])
     counted = [line for mine in found.values() for line in mine]
-    wanted = sum(_count(tasks.get(name), size) for name in options.tasks for size in PLAN)
+    wanted = sum(count(tasks.get(name), size) for name in options.tasks for size in PLAN)
     failed, hours = sum("failure" in line for line in counted), sum(line["cpu"] for line in counted) / 3600
     print(f"{len(counted)} of {wanted} runs, {failed} failed, {hours:.2f} hours of a core.")
     for size in PLAN:
@@ -180,7 +180,7 @@ def _print_missing(found, size):
     begun, never = [], []
     for name, lines in found.items():
         task = tasks.get(name)
-        there, wanted = sum(line["size"] == size for line in lines), _count(task, size)
+        there, wanted = sum(line["size"] == size for line in lines), count(task, size)
         if not there:
             never.append(name)
         elif there < wanted:
@@ -202,7 +202,7 @@ def print_table(head, rows):
     print()
 
 
-def _count(task, size):
+def count(task, size):
     """How many runs there are of a task at a size."""
     seeds, tried = PLAN[size]
     return len(task.mixers) * (tried * len(task.learning_rates) + seeds - tried)

@@ -95,17 +95,25 @@ def entrance(model, x):
     if not isinstance(x, dict) and first.ndim == 3 and np.issubdtype(first.dtype, np.floating):
         return None, first.shape[1]
     layers = list(_in_order(model))
-    embeddings = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
+    embeddings = _embeddings(layers)
     if len(embeddings) == 1:
         return _name(embeddings[0]), first.shape[1]
     for layer in layers:
-        shape = _output_shape(layer)
+        shape = _shape(layer, "output")
         if len(shape) == 3 and not isinstance(layer, keras.layers.InputLayer):
-            return _name(layer), shape[1] or first.shape[1]
+            # An encoder has its embedding within.
+            within = _embeddings(layer._flatten_layers(include_self=False))
+            return (_name(within[0]) if len(within) == 1 else _name(layer)), shape[1] or first.shape[1]
     raise ValueError(
         "Advice is about what an answer depends on, position by position, and this task's model has no layer that "
         f"makes a vector for each position, (B, T, D). Received: inputs of shape {first.shape}"
     )
+
+
+def _embeddings(layers):
+    """Those through which vectors enter, and not those that a graph has where they make logits of vectors."""
+    found = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
+    return [layer for layer in found if len(_shape(layer, "input")) < 3]
 
 
 def main(x):
@@ -219,10 +227,10 @@ def _name(layer):
     return layer.path or layer.name
 
 
-def _output_shape(layer):
-    """The symbolic shape of a layer's output; empty if it has none, or several."""
+def _shape(layer, side):
+    """The symbolic shape of a layer's input or output; empty if it has none, or several."""
     try:
-        return tuple(layer.output.shape)
+        return tuple(getattr(layer, side).shape)
     except (AttributeError, ValueError):
         return ()
 

@@ -107,6 +107,18 @@ def test_numbers_with_positions_are_looked_at_themselves():
     assert probes.entrance(BLOBS.model("identity", 5, 0.0), x) == (None, 3)
 
 
+def test_of_a_pair_of_texts_the_source_is_looked_at():
+    from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM
+
+    model = MixerSeq2SeqLM(MixerSeq2SeqBackbone(11, 13, hidden_dim=8, num_layers=1))
+    ids = np.ones((2, 7), "int32")
+    x = {f"{side}_{what}": ids for side in ("encoder", "decoder") for what in ("token_ids", "padding_mask")}
+    assert probes.entrance(model, x) == ("encoder/embedding/tokens", 7)
+    labels = np.arange(14, dtype="int32").reshape(2, 7) % 13
+    found = probes.look(model, Split(x, labels), "accuracy")
+    assert sum(found.quarters) == pytest.approx(1)
+
+
 def test_pixels_are_looked_at_where_they_become_patches():
     from tests.tuning.standins import DIGITS
 

@@ -124,7 +124,7 @@ def test_tasks_whose_answer_is_published_come_first(table):
 
 
 def test_there_are_as_many_runs_as_the_docstring_says(table):
-    at = {size: [table._count(tasks.get(name), size) for name in table.NAMES] for size in table.PLAN}
+    at = {size: [table.count(tasks.get(name), size) for name in table.NAMES] for size in table.PLAN}
     published = sum(tasks.get(name).answer is not None for name in table.NAMES)
     counts = sum(map(sum, at.values())), sum(at[1.0]), sum(at[1.0][:published]), sum(at[0.25])
     assert counts == (2500, 1875, 825, 625)
