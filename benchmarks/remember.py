@@ -15,11 +15,10 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import known_answers
 import verdicts
 
-from tuning import record, tasks
+from tuning import comparison, record, tasks
 from tuning.characteristics import describe
 
 SEED = 0
@@ -72,23 +71,14 @@ SOURCES = {"verdicts": (of_verdicts, verdicts.NAMES), "known_answers": (of_known
 
 def remember(finished, before):
     """The `tuning.record.Past` of a task: that of before, if it is of the same runs."""
-    task = finished.task
+    task, seeds = finished.task, len(finished.candidates[0].test)
     data = task.data(SEED)
-    runs = {
-        "task": task.name,
-        "seed": SEED,
-        "data": data.checksum(),
-        "version": finished.version,
-        "seeds": len(finished.candidates[0].test),
-        "parameters": task.parameters,
-        "keras": keras.__version__,
-        "backend": keras.backend.backend(),
-    }
+    search = {**comparison.describe(task, data, SEED, width=None), "seeds": seeds, "version": finished.version}
     for past in before:
-        if past.search == runs:
+        if all(past.search.get(name) == search[name] for name in ("task", "version", "seeds")):
             return past
     found = describe(task, data, SEED)
-    return record.past(task.name, found, finished.candidates, task.margin, runs, finished.command)
+    return record.past(task.name, found, finished.candidates, task.margin, search, finished.command)
 
 
 def write(path, pasts):

@@ -16,9 +16,17 @@ def constant(task, train, judged, classes):
         train, judged: the splits to learn from and to be scored on.
         classes: how many classes there are, or how many numbers an answer has.
     """
-    target, weight = _targets(task, train, classes)
-    means = np.average(target, axis=0, weights=weight)
+    means = _mean(task, train, classes)
     return measures.score(task.measure, judged, np.broadcast_to(means, _shape(task, judged, classes)))
+
+
+def _mean(task, split, classes):
+    """The mean answer, `(C,)`: of labels how frequent each is, which takes no matrix of answers by classes."""
+    weight = None if split.weight is None else np.asarray(split.weight, "float64").reshape(-1)
+    if measures.get(task.measure).predicts != "labels":
+        return np.average(split.y.reshape(-1, classes), axis=0, weights=weight)
+    counts = np.bincount(split.y.reshape(-1), weight, minlength=classes)
+    return counts / counts.sum()
 
 
 def linear(task, train, judged, classes):

@@ -42,7 +42,8 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
       gates are known, the mean size of its mixing matrix over the channels;
     - the sensitivity of the last vectors that the model has at each position, as a norm, for whatever attends without
       weights;
-    - what each position adds to the answer, and the norm of the answer's derivative by each.
+    - what each position adds to the answer, and the norm of the answer's derivative by each. Of a forecast: to its
+      mean over the steps ahead, of one channel or of all.
 
     A text is explained by its tokens; an image by the cells, and a series by the spans, that the model's weights stand
     over, or else by at most 16 x 16 cells and 64 spans; a sound by the spans of frames that the model's tokens stand
@@ -115,13 +116,16 @@ def _explain(model, given, output, method, at, title, say):
     if isinstance(answers, (list, tuple, dict)) or len(answers.shape) not in (2, 3):
         raise ValueError("A model is explained that has one output, (B, C) or (B, T, C). Received: another")
     answers = ops.convert_to_numpy(answers)[0]
+    foretells = kind == "series" and answers.ndim == 2 and len(answers) != len(given.subject)
     output, answer = _answer(answers, output, names)
+    answer = f"The model forecasts {len(answers)} steps of {answers.shape[1]} channels." if foretells else answer
 
     say("weights")
     found, notes = layers.weights(model, inputs)
     found |= layers.mixing(model, inputs)
     found = {name: given.of_real(each) for name, each in found.items()}
-    states, length = layers.states(model, inputs)
+    # The last vectors of a forecaster stand at steps that are still to come.
+    states, length = (None, 0) if foretells else layers.states(model, inputs)
     cells = CELLS[kind](whole, given, [each.shape[2] for each in found.values()] + [length])
     looks = {}
     for name, each in found.items():
@@ -139,17 +143,31 @@ def _explain(model, given, output, method, at, title, say):
         look = inspection.sensitivity(cells.function(states), cells.x, output=channel, **options)[0]  # (T, S)
         look = look[: given.real or None]
         looks["sensitivity of each position"] = np.sqrt(cells.pool_rows(cells.pool(look**2)))[None]
-    else:
+    elif not foretells:
         notes.append("Left out: the sensitivity of each position: no layer with vectors of positions is in reach.")
-    if answers.ndim == 1:
+    if answers.ndim == 1 or foretells:
         function, name = cells.function(model), method.replace("_", " ")
+        told, wanted = ("the forecast", _mean_of(output)) if foretells else ("the answer", output)
+        if foretells and given.at and not np.isnan(cells.x).any():
+            # What a forecast starts from goes around the layer that standardises.
+            options = {"at": at}
         slopes = inspection.sensitivity(function, cells.x, output=output, **options)[0]
-        parts["sensitivity of the answer"] = np.sqrt(cells.pool(slopes**2))
+        squares = np.sum(np.atleast_2d(slopes) ** 2, axis=0)
+        parts[f"sensitivity of {told}"] = np.sqrt(cells.pool(squares))
         say(name)
-        shares = inspection.attribution(function, cells.x, output=output, method=method, **options)
+        shares = inspection.attribution(function, cells.x, output=wanted, method=method, **options)
         parts[name] = cells.pool(shares.map[0])
-        notes.append(f"The shares of {name} leave {shares.gap[0]:.3g} of the answer unexplained.")
+        notes.append(f"The shares of {name} leave {shares.gap[0]:.3g} of {told}{_MEAN * foretells} unexplained.")
     return Explanation(kind, given.subject, answer, parts, looks, cells.grid, title, tuple(notes))
+
+
+#: What of a forecast is divided into shares.
+_MEAN = ", the mean over its steps,"
+
+
+def _mean_of(output):
+    """What makes one number of a forecast, `(B, horizon, C)`: the mean over its steps, of one channel or of all."""
+    return lambda answers: ops.mean(answers if output is None else answers[..., output : output + 1], axis=(1, 2))
 
 
 def _answer(answers, output, names=None):

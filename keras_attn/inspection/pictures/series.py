@@ -72,7 +72,7 @@ def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=Non
         panels[-1].set_xlabel("time step")
         if 1 < len(drawn) <= NAMED:
             # Named afterwards: the legend would leave out a name that begins with "_".
-            legend = figure.legend(drawn.values(), map(str, range(len(drawn))), loc="outside upper right", ncols=6)
+            legend = figure.legend(drawn.values(), map(str, range(len(drawn))), loc="outside lower center", ncols=6)
             for text, label in zip(legend.get_texts(), drawn):
                 text.set(text=label, **literal(fontsize=8))
 
