@@ -2,12 +2,14 @@
 
 import contextlib
 import inspect
+import re
 
 import keras
 import numpy as np
 
 from keras_attn import inspection
 from keras_attn.inspection.weights import ASKING
+from zoo.backbone import MixerBlock
 
 #: The most backward passes that are made to see what every position looks at.
 PASSES = 2**14
@@ -17,8 +19,9 @@ def weights(model, inputs):
     """Weights `(H, T, S)` by name, and what is to be said about them."""
     if not any(ASKING in inspect.signature(layer.call).parameters for layer in model._flatten_layers()):
         return {}, ["No layer of the model computes weights: what it looks at is seen by its derivatives alone."]
-    found, notes = {}, []
+    found, notes, titles = {}, [], _titles(model)
     for name, each in inspection.weights(model, inputs).items():
+        name = titles.get(name, name)
         if isinstance(each, np.ndarray) and each.ndim in (3, 4) and len(each) == 1:
             found[f"weights of {name}"] = each[0] if each.ndim == 4 else each
         else:
@@ -29,9 +32,15 @@ def weights(model, inputs):
 def mixing(model, inputs):
     """Of layers without weights the mean size of their mixing matrices, `(1, T, S)`, by name; of some there is none."""
     with contextlib.suppress(ValueError):
-        matrices = inspection.implicit_weights(model, inputs)
-        return {f"mixing of {name}": np.abs(each.matrix).mean(axis=1) for name, each in matrices.items()}
+        matrices, titles = inspection.implicit_weights(model, inputs), _titles(model)
+        return {f"mixing of {titles.get(name, name)}": np.abs(x.matrix).mean(axis=1) for name, x in matrices.items()}
     return {}
+
+
+def _titles(model):
+    """What the mixers of blocks are called where they are shown, by name: Keras only counts all that were ever made."""
+    blocks = [layer for layer in model._flatten_layers() if isinstance(layer, MixerBlock)]
+    return {block.mixer.name: f"{re.sub('_[0-9]+$', '', block.mixer.name)} in {block.name}" for block in blocks}
 
 
 def states(model, inputs):
