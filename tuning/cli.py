@@ -85,6 +85,7 @@ def tune(
     images: own.Images = None,
     series: own.Series = None,
     horizon: own.Horizon = None,
+    ahead: own.Ahead = None,
     group: own.Group = None,
     time: own.Time = None,
     predict: own.Predict = None,

@@ -17,6 +17,7 @@ class Words:
     tags: str | None = None
     pairs: object = None
     horizon: int | None = None
+    ahead: object = None
     group: object = None
     time: object = None
     predict: str | None = None
@@ -71,6 +72,13 @@ def as_name(option):
     if isinstance(option, list):
         return [as_name(each) for each in option]
     return str(option) if isinstance(option, numbers.Integral) else option
+
+
+def as_names(option):
+    """The names that an option gives: one, several or none, as a list."""
+    if option is None:
+        return []
+    return [option] if isinstance(option, str) else list(option)
 
 
 def as_list(cell):

@@ -7,7 +7,7 @@ import numpy as np
 from tuning import measures
 from tuning.own import numbers, series, splits
 from tuning.own import times as moments
-from tuning.own.examples import Examples, column, list_names
+from tuning.own.examples import Examples, as_names, column, list_names, rows
 from tuning.task import Data, Split
 
 SUBJECT = "forecast"
@@ -33,10 +33,13 @@ def of_table(table, words, names, split_by, used, written=None):
     for option in ("text", "tokens", "tags", "pairs", "predict"):
         if getattr(words, option) is not None:
             raise ValueError(f"`{option}` means nothing for numbers that are forecast.")
-    targets = _as_list(words.label) or names
-    for target in targets:
-        column(table, target, "label")
+    ahead = as_names(words.ahead)
+    targets = as_names(words.label) or [name for name in names if name not in ahead]
+    for option, chosen in (("label", targets), ("ahead", ahead)):
+        for name in chosen:
+            column(table, name, option)
     values = numbers.read(table, names)
+    _check_ahead(values, names, targets, ahead)
     group, times, notes = split_by["group"], split_by["time"], ()
     parts = [np.arange(len(table))] if group is None else [np.flatnonzero(group == each) for each in _distinct(group)]
     if times is not None:
@@ -49,7 +52,7 @@ def of_table(table, words, names, split_by, used, written=None):
         "forecast",
         [values[part] for part in parts],
         group=None if group is None else np.array(_distinct(group), object),
-        names={"columns": [str(name) for name in names], "targets": [str(name) for name in targets], **used},
+        names={"columns": _as_text(names), "targets": _as_text(targets), **_told(ahead), **used},
         notes=notes,
     )
 
@@ -59,21 +62,22 @@ def of_array(x, y, words):
     x = np.asarray(x)
     if y is not None or x.ndim not in (1, 2) or x.dtype.kind not in "fiub":
         raise ValueError(f"Numbers to forecast are an array (R,) or (R, C). Received: shape {x.shape}, dtype {x.dtype}")
-    if words.group is not None or words.time is not None or words.label is not None:
-        raise ValueError("`group`, `time` and `label` name columns: give a frame, whose columns have names.")
+    if any(getattr(words, option) is not None for option in ("group", "time", "label", "ahead")):
+        raise ValueError("`group`, `time`, `label` and `ahead` name columns: give a frame, whose columns have names.")
     values = numbers.check(x[:, None] if x.ndim == 1 else x)
     names = [str(channel) for channel in range(values.shape[1])]
     return Examples("forecast", [values], names={"columns": names, "targets": names})
 
 
-def describe(found, sizes, rows):
+def describe(found, sizes, count):
     """What is forecast from what, in words."""
     targets, horizon = found.names["targets"], sizes["horizon"]
     shown = list_names(targets[:5]) + f" and {len(targets) - 5} more" * (len(targets) > 5)
     many = f" in {len(found.x)} groups" if found.group is not None else ""
+    told = f", told of {list_names(found.names['ahead'])} of these steps too" if sizes["ahead"] else ""
     return (
-        f"Read {rows:,} steps of {sizes['channels']} number{'s' * (sizes['channels'] > 1)}{many}: forecast of {shown} "
-        f"for {horizon} step{'s' * (horizon > 1)} from the last {sizes['sequence_length']}"
+        f"Read {count:,} steps of {sizes['channels']} number{'s' * (sizes['channels'] > 1)}{many}: forecast of {shown} "
+        f"for {horizon} step{'s' * (horizon > 1)} from the last {sizes['sequence_length']}{told}"
         f"{series.missing(np.concatenate(found.x))}"
     )
 
@@ -106,6 +110,7 @@ def measure(found, test, horizon):
         "marks_missing": any(bool(np.isnan(each).any()) for each in (*found.x, *(test.x if test else ()))),
         "horizon": horizon,
         "targets": [columns.index(name) for name in found.names["targets"]],
+        "ahead": [columns.index(name) for name in found.names.get("ahead", ())],
     }
 
 
@@ -115,7 +120,8 @@ def data(found, test, sizes, form, seed):
 
     parts = _split(found, test, seed)
     mean, deviation = numbers.standard(np.concatenate(parts["train"]))
-    preprocessor = zoo.MixerSeriesPreprocessor(mean, deviation, sizes["sequence_length"], sizes["targets"])
+    targets, ahead = sizes["targets"], sizes["ahead"] or None
+    preprocessor = zoo.MixerSeriesPreprocessor(mean, deviation, sizes["sequence_length"], targets, ahead)
     made = {name: _windows(part, sizes, preprocessor, WINDOWS[name], name) for name, part in parts.items()}
     return Data(**made, preprocessor=preprocessor, form=form)
 
@@ -126,12 +132,14 @@ def model(mixer, width, dropout, sizes):
 
     shape = {name: sizes[name] for name in ("channels", "sequence_length", "patch_size", "marks_missing")}
     backbone = zoo.MixerSeriesBackbone(mixer=mixer, hidden_dim=width, dropout=dropout, **shape)
-    return zoo.MixerForecaster(backbone, sizes["horizon"], sizes["targets"], dropout=dropout)
+    ahead = sizes["ahead"] or None
+    return zoo.MixerForecaster(backbone, sizes["horizon"], sizes["targets"], dropout=dropout, ahead=ahead)
 
 
 def naive(split, sizes):
     """The score of the last value as the forecast."""
-    last = np.nan_to_num(split.x[:, -1:, sizes["targets"]])
+    series = split.x["series"] if sizes["ahead"] else split.x
+    last = np.nan_to_num(series[:, -1:, sizes["targets"]])
     return measures.score("explained", split, np.broadcast_to(last, split.y.shape))
 
 
@@ -161,9 +169,11 @@ def _windows(parts, sizes, preprocessor, most, name):
     kept = ~missing.all(axis=-1)
     if not kept.any():
         raise ValueError(f"All that is to be forecast is missing in the {name} split.")
-    x, y = preprocessor(whole[kept][:, :back], y[kept])
+    x, told = whole[kept][:, :back], sizes["ahead"]
+    x, y = preprocessor({"series": x, "ahead": whole[kept][:, back:, told]} if told else x, y[kept])
+    x = {name: np.asarray(each, "float32") for name, each in x.items()} if told else np.asarray(x, "float32")
     weight = (~missing[kept]).astype("float32") if missing.any() else None
-    return Split(np.asarray(x, "float32"), np.nan_to_num(np.asarray(y, "float32")), weight)
+    return Split(x, np.nan_to_num(np.asarray(y, "float32")), weight)
 
 
 def _check_times(times, parts):
@@ -184,11 +194,23 @@ def _check_times(times, parts):
     return tuple(notes)
 
 
+def _check_ahead(values, names, targets, ahead):
+    """Raises if what is to be known of the steps ahead is what is forecast, or is not always known."""
+    if not targets or set(targets) & set(ahead):
+        raise ValueError(f"What is forecast is not known ahead. Received: label={targets}, ahead={ahead}")
+    for name in ahead:
+        gaps = np.flatnonzero(np.isnan(values[:, names.index(name)]))
+        if len(gaps):
+            raise ValueError(f"A column of `ahead` is known of every step, and {name!r} is missing in {rows(gaps)}.")
+
+
+def _told(ahead):
+    return {"ahead": _as_text(ahead)} if ahead else {}
+
+
+def _as_text(names):
+    return [str(name) for name in names]
+
+
 def _distinct(values):
     return list(dict.fromkeys(values))
-
-
-def _as_list(label):
-    if label is None:
-        return []
-    return [label] if isinstance(label, str) else list(label)

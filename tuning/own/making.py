@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tuning.own import answers, forecasts, images, pairs, questions, series, sizes, splits, tags, texts
-from tuning.own.examples import Examples, Words, as_name, take
+from tuning.own.examples import Examples, Words, as_name, as_names, take
 from tuning.seeds import derive
 from tuning.task import Data, Split, Task
 
@@ -27,6 +27,7 @@ def task_from(
     images=None,
     series=None,
     horizon=None,
+    ahead=None,
     group=None,
     time=None,
     predict=None,
@@ -59,6 +60,8 @@ def task_from(
             marked by channels of their own.
         horizon: how many steps ahead to forecast, at least 1; then `label` names the column, or a list of those, that
             is forecast, and None means all.
+        ahead: with `horizon` the name of a column, or a list of those, that is known of the steps ahead too, such as
+            hours, holidays, or prices that are set: a forecast is told of it. None for nothing.
         group: a column's name, or an array: no group is in two splits.
         time: a column's name, or an array, of numbers or dates: what is later is judged by. Steps are sorted by it.
         predict: "classes" or "numbers", where a label may be either; None to infer it.
@@ -84,9 +87,9 @@ def task_from(
     if len(given) != 1:
         raise ValueError(f"Give one of `train`, `images` and `series`. Received: {', '.join(given) or 'none'}")
     ((source, data),) = given.items()
-    text, label, tokens, tags, group, time = map(as_name, (text, label, tokens, tags, group, time))
+    text, label, tokens, tags, ahead, group, time = map(as_name, (text, label, tokens, tags, ahead, group, time))
     pairs = as_name(list(pairs)) if isinstance(pairs, (list, tuple)) else pairs
-    words = Words(text, label, tokens, tags, pairs, horizon, group, time, predict)
+    words = Words(text, label, tokens, tags, pairs, horizon, ahead or None, group, time, predict)
     found = questions.find(data, words, source)
     judged = None if test is None else questions.find(test, _for_test(words, found), source, found)
     called = name or _name(data)
@@ -367,11 +370,12 @@ def _arguments(source, data, test, words):
     """The words of `keras-attn tune` for the same; empty if there are none, as for arrays."""
     given = {source: data, "test": test, **dataclasses.asdict(words)}
     given = {key: value for key, value in given.items() if value is not None}
-    columns = given.pop("pairs", ())
+    columns, ahead = given.pop("pairs", ()), as_names(given.pop("ahead", None))
     if not all(isinstance(value, (str, Path, int)) for value in given.values()):
         return ()
-    told = tuple(part for key, value in given.items() for part in (f"--{key}", str(value)))
-    return (*told, "--pairs", *columns) if columns else told
+    told = [part for key, value in given.items() for part in (f"--{key}", str(value))]
+    told += [part for name in ahead for part in ("--ahead", str(name))]
+    return (*told, "--pairs", *columns) if columns else tuple(told)
 
 
 def _call(function, *arguments, **keywords):

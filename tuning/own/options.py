@@ -21,6 +21,9 @@ Series = Annotated[
     str | None, typer.Option(help="A table: rows are series (with --label) or steps (with --horizon).", **PANEL)
 ]
 Horizon = Annotated[int | None, typer.Option(help="Steps to forecast.", **PANEL)]
+Ahead = Annotated[
+    list[str] | None, typer.Option(help="A column that is known of the steps ahead too; again for more.", **PANEL)
+]
 Group = Annotated[str | None, typer.Option(help="A column: none of its values is in two splits.", **PANEL)]
 Time = Annotated[str | None, typer.Option(help="A column: the later is judged by.", **PANEL)]
 Predict = Annotated[str | None, typer.Option(help="classes or numbers, where labels may be either.", **PANEL)]
@@ -28,7 +31,7 @@ Predict = Annotated[str | None, typer.Option(help="classes or numbers, where lab
 #: What of the command's options is for `task_from`.
 NAMES = (
     *("train", "test", "text", "label", "tokens", "tags", "pairs"),
-    *("images", "series", "horizon", "group", "time", "predict"),
+    *("images", "series", "horizon", "ahead", "group", "time", "predict"),
 )
 
 
@@ -40,7 +43,8 @@ def task_of(name, **words):
     """
     from tuning import task_from
 
-    given = {option: value for option, value in words.items() if value is not None}
+    # An option that may come several times is an empty list if it does not come.
+    given = {option: value for option, value in words.items() if value not in (None, [])}
     if name is not None and given:
         raise ValueError(f"Give a task's name or data, not both. Received: {name} and --{next(iter(given))}")
     if name is None and not given:

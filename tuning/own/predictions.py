@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tuning.own import images, numbers, pairs, reading, times
-from tuning.own.examples import as_list, column, is_missing
+from tuning.own.examples import as_list, column, is_missing, list_names
 from tuning.own.making import KINDS
 
 AT_ONCE = 256
@@ -25,7 +25,8 @@ def predict(model, data, out=None):
         A pandas frame. Of classes: the label, its probability, and that of each class. Of numbers: the number. Of tags:
         texts with blanks between, empty for rows without words; words that the model does not reach have `?`. Of
         pairs: the text that the model writes, always going on with the likeliest piece; empty where the source is. Of
-        forecasts: the steps that come after the data's last.
+        forecasts: the steps that come after the data's last; of a model that is told what is known ahead, the data's
+        last steps themselves, as many as it forecasts, of which only what is known ahead is filled in.
 
     Raises:
         ValueError, FileNotFoundError: if there is no such model or file, or the data is of another form.
@@ -147,11 +148,31 @@ def _forecast(trained, form, moments, values, rows, name):
     if moments is not None:
         column_of_times, order, written = moments
         rows = rows[np.argsort(order[rows], kind="stable")]
-        first[names["time"]] = times.following(column_of_times.iloc[rows], written, horizon)
-    x = _check_series(trained, values[rows][None])
+    if "ahead" in names:
+        rows, coming = rows[:-horizon], rows[-horizon:]
+        told = _check_coming(values[coming], names, horizon)
+        if moments is not None:
+            first[names["time"]] = column_of_times.iloc[coming].tolist()
+        x = {"series": _check_series(trained, values[rows][None]), "ahead": told[None]}
+    else:
+        if moments is not None:
+            first[names["time"]] = times.following(column_of_times.iloc[rows], written, horizon)
+        x = _check_series(trained, values[rows][None])
     found = trained.predict(x, verbose=0)[0]
     first["step"] = np.arange(1, horizon + 1)
     return pd.DataFrame({**first, **{target: found[:, index] for index, target in enumerate(names["targets"])}})
+
+
+def _check_coming(values, names, horizon):
+    """What is known of the steps ahead, `(horizon, K)`, if the last rows are such steps."""
+    known = [names["columns"].index(name) for name in names["ahead"]]
+    others = np.delete(values, known, axis=1)
+    if len(values) < horizon or np.isnan(values[:, known]).any() or not np.isnan(others).all():
+        raise ValueError(
+            f"The model is told {list_names(names['ahead'])} of the steps that it forecasts: the last {horizon} rows "
+            "of the data, or of each group, are those steps, in which these columns are filled in and no others."
+        )
+    return values[:, known]
 
 
 def _inputs(trained, form, data):

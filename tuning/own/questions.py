@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from tuning.own import forecasts, images, numbers, pairs, reading
-from tuning.own.examples import Examples, as_labels, as_list, column, list_names, plain, rows
+from tuning.own.examples import Examples, as_labels, as_list, as_names, column, list_names, plain, rows
 
 #: The most channels that the last axis of an image has.
 CHANNELS = 4
@@ -52,7 +52,8 @@ def _find(data, words, source, like):
 
 def _without_unnamed(table, words):
     """The table without columns that have no name, unless an option names them; and what is to be said of that."""
-    asked = [value for value in (*dataclasses.astuple(words), *(words.pairs or ())) if isinstance(value, str)]
+    told = dataclasses.astuple(words)
+    asked = [value for value in (*told, *(words.pairs or ()), *as_names(words.ahead)) if isinstance(value, str)]
     away = [name for name in table.columns if UNNAMED.fullmatch(str(name)) and name not in asked]
     if not away:
         return table, ()
@@ -112,8 +113,9 @@ def _from_table(table, words, source, like):
     used = {option: getattr(words, option) for option in split_by if isinstance(getattr(words, option), str)}
     if source == "series":
         return _series_table(table, words, split_by, used, like)
-    if words.horizon is not None:
-        raise ValueError("`horizon` is for numbers over time: give the file as `series`.")
+    for option in ("horizon", "ahead"):
+        if getattr(words, option) is not None:
+            raise ValueError(f"`{option}` is for numbers over time: give the file as `series`.")
     if words.pairs is not None:
         _only(words, "pairs of texts", "pairs", "group", "time")
         return pairs.of_table(table, words.pairs, split_by, used, judged=like is not None)
@@ -183,6 +185,8 @@ def _series_table(table, words, split_by, used, like):
     if words.horizon is not None:
         names = _channels(table, used.values(), known.get("columns"))
         return forecasts.of_table(table, words, names, split_by, used, known.get("written"))
+    if words.ahead is not None:
+        raise ValueError("`ahead` is for what is to be forecast: name a `horizon`.")
     if words.label is None:
         raise ValueError("`series` is to be forecast (name `horizon`) or to be classified (name `label`).")
     _only(words, "series with a label", "label", "group", "time", "predict")
@@ -194,7 +198,7 @@ def _series_table(table, words, split_by, used, like):
 
 
 def _from_arrays(x, y, words, source):
-    _only(words, "arrays", "group", "time", "predict", "horizon")
+    _only(words, "arrays", "group", "time", "predict", "horizon", "ahead")
     split_by = {option: _array(getattr(words, option), len(x), option) for option in ("group", "time")}
     if words.horizon is not None:
         if source != "series":

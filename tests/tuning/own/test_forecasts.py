@@ -134,3 +134,44 @@ def test_an_index_that_was_written_besides_is_left_out_and_that_is_said(tmp_path
     task = quiet(tmp_path / "a.csv", horizon=3, time="hour")
     assert "1 column without a name was left out" in task.description
     assert task.data(0).checksum() == quiet(steps(), horizon=3, time="hour").data(0).checksum()
+
+
+def calendar(count=331, **more):
+    """`u` is 5 on every seventh hour, and 0 else; `bell` says so beforehand, a constant channel says nothing."""
+    bell = (np.arange(count) % 7 == 0) * 1.0
+    return steps(count, **more).assign(u=5 * bell, bell=bell)
+
+
+def test_what_is_known_ahead_is_told_and_not_forecast():
+    task = quiet(calendar(), horizon=3, time="hour", ahead="bell")
+    data = task.data(0)
+    assert "forecast of 'u', 'v' for 3 steps from the last 12, told of 'bell' of these steps too" in task.description
+    assert {name: x.shape[1:] for name, x in data.test.x.items()} == {"series": (12, 3), "ahead": (3, 1)}
+    mean, deviation = (np.array(values) for values in (data.preprocessor.mean, data.preprocessor.deviation))
+    told = data.test.x["ahead"][:, :, 0] * deviation[2] + mean[2]
+    coming = data.test.y[:, :, 0] * deviation[0] + mean[0]
+    np.testing.assert_allclose(5 * told, coming, atol=1e-5)
+    assert task.model("gru", 8, 0.0).predict_on_batch(data.test.take(slice(2)).x).shape == (2, 3, 2)
+
+
+def test_several_columns_may_be_known_ahead_and_the_command_says_so(tmp_path):
+    calendar().to_csv(tmp_path / "a.csv", index=False)
+    task = quiet(tmp_path / "a.csv", horizon=3, time="hour", label="u", ahead=["bell", "v"])
+    assert task.arguments[-4:] == ("--ahead", "bell", "--ahead", "v")
+    assert task.data(0).test.x["ahead"].shape[1:] == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("series", "options", "message"),
+    [
+        (calendar(), {"horizon": 3, "ahead": "bel"}, "Unknown column for `ahead` 'bel'. Did you mean 'bell'"),
+        (calendar(), {"horizon": 3, "ahead": "u", "label": "u"}, "What is forecast is not known ahead"),
+        (calendar(), {"horizon": 3, "ahead": ["u", "v", "bell"]}, "What is forecast is not known ahead"),
+        (calendar(bell=1).assign(v=[np.nan, *range(330)]), {"horizon": 3, "ahead": "v"}, "'v' is missing in row 1"),
+        (calendar(), {"ahead": "bell", "label": "u"}, "`ahead` is for what is to be forecast"),
+        (np.zeros((99, 2)), {"horizon": 3, "ahead": "0"}, "`label` and `ahead` name columns"),
+    ],
+)
+def test_what_cannot_be_known_ahead_is_refused(series, options, message):
+    with pytest.raises(ValueError, match=message):
+        quiet(series, **{"time": "hour", **options} if hasattr(series, "columns") else options)

@@ -184,6 +184,7 @@ def test_later_rows_are_judged_by(tmp_path):
         ({}, "Name columns: `text` and `label`"),
         ({"text": "review", "label": "stars", "group": "fim"}, "Unknown column for `group` 'fim'"),
         ({"text": "review", "label": "stars", "horizon": 3}, "`horizon` is for numbers over time"),
+        ({"text": "review", "label": "stars", "ahead": "stars"}, "`ahead` is for numbers over time"),
         ({"tokens": "review"}, "`tokens` and `tags` go together"),
         ({"tokens": "review", "tags": "stars"}, r"Row 1 \(the first is 1\) has 7 tokens and 1 tags"),
     ],

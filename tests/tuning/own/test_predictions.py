@@ -61,6 +61,35 @@ def test_forecasts_come_after_the_last_row_and_go_on_in_time(tmp_path):
     assert found["hour"].astype(str).tolist()[0] == "2024-01-14 19:00:00"
 
 
+def told(tmp_path, rows=331):
+    """A model that is told `bell` of the steps ahead, and a table whose last three rows are such steps."""
+    hours = pd.date_range("2024-01-01", periods=rows, freq="h").astype(str)
+    table = pd.DataFrame({"hour": hours, "u": 700 + np.arange(rows) % 5.0, "bell": np.arange(rows) % 7 == 0})
+    table["bell"] *= 1.0
+    preset(tmp_path / "model", series=table, horizon=3, time="hour", ahead=["bell"])
+    table.loc[rows - 3 :, "u"] = np.nan
+    return table
+
+
+def test_of_the_steps_ahead_what_is_known_is_told(tmp_path):
+    table = told(tmp_path)
+    found = tuning.predict(tmp_path / "model", table)
+    assert found["hour"].tolist() == table["hour"].tolist()[-3:] and list(found) == ["hour", "step", "u"]
+    # Rows may come in any order, and what is told makes a difference.
+    again = tuning.predict(tmp_path / "model", table[::-1])
+    pd.testing.assert_frame_equal(found, again)
+    table.loc[328:, "bell"] += 9
+    assert (tuning.predict(tmp_path / "model", table)["u"] != found["u"]).all()
+
+
+@pytest.mark.parametrize(("place", "value"), [((330, "u"), 3.0), ((329, "bell"), np.nan)])
+def test_rows_that_are_no_steps_ahead_are_refused(tmp_path, place, value):
+    table = told(tmp_path)
+    table.loc[place] = value
+    with pytest.raises(ValueError, match="is told 'bell' of the steps that it forecasts: the last 3 rows"):
+        tuning.predict(tmp_path / "model", table)
+
+
 def test_series_and_images_are_answered(tmp_path):
     x = np.random.default_rng(0).normal(size=(37, 13))
     preset(tmp_path / "series", series=(x, [3, 5, 3] * 12 + [5]))
