@@ -6,13 +6,16 @@ from keras_attn.inspection.pictures.drawing import Drawing, draw_together
 STYLES = ("-", "--", "-.", ":")
 #: More lines than that are not named: nobody could tell them apart.
 NAMED = 24
+#: If one channel's range is so many times another's, that would be a flat line: then each is drawn over its own range.
+FLAT = 50
 
 
 def draw_series(values, maps, channels=None, marks=None, mask=None, limit=None, path=None):
     """Draws a series with its background shaded by a map: a panel for each map.
 
     Args:
-        values: `(T,)` or `(T, C)`, one line for each channel, which goes straight over what is missing, NaN.
+        values: `(T,)` or `(T, C)`, one line for each channel, which goes straight over what is missing, NaN. Where one
+            channel's range is more than 50 times another's each is drawn from 0 to 1 over its own.
         maps: `(S,)`, or a dictionary from names to such maps, each of which has a scale of its own. S may be less than
             T: then each position stands for an equal share of the time.
         channels: labels of the C channels; None for their numbers. More than 24 are not named in the picture.
@@ -46,6 +49,7 @@ def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=Non
     marks = np.array([] if marks is None else marks, dtype="float32")
     if marks.ndim != 1 or (marks < 0).any() or (marks >= length).any():
         raise ValueError(f"`marks` are times in [0, {length}). Received: marks={marks.tolist()}")
+    values, unit = _side_by_side(values)
     low, high = float(values.min()), float(values.max())
     room = 0.08 * (high - low) or 1.0
 
@@ -67,7 +71,7 @@ def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=Non
                 top = np.full(len(marks), high + 0.5 * room)
                 drawn["mark"] = panel.plot(marks, top, "v", color="#444444", markersize=6)[0]
             panel.set_title(name, **literal(loc="left", fontsize=10))
-            panel.set_ylabel("value")
+            panel.set_ylabel(unit)
             figure.colorbar(image, ax=panel, fraction=0.03, pad=0.01)
         panels[-1].set_xlabel("time step")
         if 1 < len(drawn) <= NAMED:
@@ -77,3 +81,13 @@ def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=Non
                 text.set(text=label, **literal(fontsize=8))
 
     return Drawing(9.0, 0.6 + 1.7 * len(maps), fill)
+
+
+def _side_by_side(values):
+    """The channels as they can be seen in one panel, and what the axis counts."""
+    low, high = values.min(axis=0), values.max(axis=0)
+    ranges = high - low
+    varied = ranges[ranges > 0]
+    if len(varied) < 2 or varied.max() <= FLAT * varied.min():
+        return values, "value"
+    return (values - low) / np.where(ranges > 0, ranges, 1), "share of range"

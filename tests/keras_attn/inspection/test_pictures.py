@@ -205,6 +205,16 @@ def test_a_series_is_drawn_over_its_map_each_number_over_its_share_of_the_time()
     assert panel.get_xlabel() == "time step"
 
 
+def test_a_channel_beside_one_a_hundred_times_as_large_is_no_flat_line():
+    values = np.stack([np.arange(12.0), 100 * np.arange(12.0)[::-1], np.full(12, 7.0)], axis=1)
+    panel = pictures.draw_series(values, {"w": np.ones(3)}).axes[0]
+    small, large, still = (line.get_ydata() for line in panel.lines)
+    np.testing.assert_allclose(small, np.linspace(0, 1, 12))
+    np.testing.assert_allclose(large, np.linspace(1, 0, 12))
+    assert np.ptp(still) == 0 and panel.get_ylabel() == "share of range"
+    assert pictures.draw_series(values[:, :1], {"w": np.ones(3)}).axes[0].get_ylabel() == "value"
+
+
 def test_the_legend_names_channels_that_begin_with_an_underscore_too():
     figure = pictures.draw_series(normal(12, 2), {"w": np.ones(3)}, ["a", "_b"])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "_b"]
