@@ -136,7 +136,7 @@ def _explain(model, given, output, method, at, title, say):
             looks[name] = look
 
     say("sensitivity")
-    options, parts = ({"at": at or given.at} if kind in ("text", "series") else {}), {}
+    options, parts = {"at": at or given.at} if kind in ("text", "series") else {}, {}
     if states is not None and cells.can_pool_rows(length):
         # Of a model that answers at each position these are the answers.
         channel = output if answers.ndim == 2 else None
@@ -145,24 +145,26 @@ def _explain(model, given, output, method, at, title, say):
         looks["sensitivity of each position"] = np.sqrt(cells.pool_rows(cells.pool(look**2)))[None]
     elif not foretells:
         notes.append("Left out: the sensitivity of each position: no layer with vectors of positions is in reach.")
+    if foretells and given.at and not np.isnan(cells.x).any():
+        # What a forecast starts from goes around the layer that standardises.
+        options = {"at": at}
     if answers.ndim == 1 or foretells:
-        function, name = cells.function(model), method.replace("_", " ")
-        told, wanted = ("the forecast", _mean_of(output)) if foretells else ("the answer", output)
-        if foretells and given.at and not np.isnan(cells.x).any():
-            # What a forecast starts from goes around the layer that standardises.
-            options = {"at": at}
-        slopes = inspection.sensitivity(function, cells.x, output=output, **options)[0]
-        squares = np.sum(np.atleast_2d(slopes) ** 2, axis=0)
-        parts[f"sensitivity of {told}"] = np.sqrt(cells.pool(squares))
-        say(name)
-        shares = inspection.attribution(function, cells.x, output=wanted, method=method, **options)
-        parts[name] = cells.pool(shares.map[0])
-        notes.append(f"The shares of {name} leave {shares.gap[0]:.3g} of {told}{_MEAN * foretells} unexplained.")
+        parts, unexplained = _divide(model, cells, output, foretells, method, options, say)
+        notes.append(unexplained)
     return Explanation(kind, given.subject, answer, parts, looks, cells.grid, title, tuple(notes))
 
 
-#: What of a forecast is divided into shares.
-_MEAN = ", the mean over its steps,"
+def _divide(model, cells, output, foretells, method, options, say):
+    """How far an answer depends on each cell, and what each adds to it; and what that leaves unexplained, in words."""
+    function, name = cells.function(model), method.replace("_", " ")
+    answer, whole = ("answer", output) if not foretells else ("forecast", _mean_of(output))
+    slopes = inspection.sensitivity(function, cells.x, output=output, **options)[0]  # (S,), or (horizon, S)
+    squares = np.sum(np.atleast_2d(slopes) ** 2, axis=0)
+    say(name)
+    shares = inspection.attribution(function, cells.x, output=whole, method=method, **options)
+    parts = {f"sensitivity of the {answer}": np.sqrt(cells.pool(squares)), name: cells.pool(shares.map[0])}
+    divided = "the mean of the forecast's steps" if foretells else "the answer"
+    return parts, f"The shares of {name} leave {shares.gap[0]:.3g} of {divided} unexplained."
 
 
 def _mean_of(output):
