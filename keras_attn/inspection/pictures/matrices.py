@@ -5,6 +5,8 @@ from keras_attn.inspection.pictures.drawing import Drawing, draw_together
 
 #: Panels side by side.
 SIDE = 4
+#: Letters of a title in an inch.
+LETTERS = 13
 
 
 def draw_matrices(maps, outputs=None, inputs=None, mask=None, limit=None, path=None):
@@ -52,6 +54,9 @@ def matrices_drawing(maps, outputs=None, inputs=None, mask=None, limit=None):
     panels = in_rows({name: heads(name, each) for name, each in maps.items()})
     down, side = len(panels), max(map(len, panels))
     wide, high = (min(5.0, max(1.8, 0.16 * count)) for count in (columns, rows))
+    if side == 1:
+        # There is room for whole titles.
+        wide = max(wide, min(4.0, max(map(len, maps)) / LETTERS + 0.1))
 
     def fill(figure):
         grid, drawn = figure.subplots(down, side, squeeze=False), []
@@ -60,7 +65,7 @@ def matrices_drawing(maps, outputs=None, inputs=None, mask=None, limit=None):
                 panel = grid[row, column]
                 image = panel.imshow(each, aspect="auto", interpolation="nearest", **scale)
                 panel.set_facecolor(BARE)
-                panel.set_title(fitting(name, int(13 * wide)), **literal(fontsize=9))
+                panel.set_title(fitting(name, int(LETTERS * wide)), **literal(fontsize=9))
                 # The lowest panel of each column and the first of each row have the labels.
                 lowest = row + 1 == down or column >= len(panels[row + 1])
                 ticks(panel.xaxis, inputs, wide)

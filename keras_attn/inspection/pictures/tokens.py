@@ -7,6 +7,8 @@ from keras_attn.inspection.pictures.drawing import Drawing, draw_together
 
 #: Letters in a line; a letter's width and a line's height in inches.
 LINE, LETTER, LEADING = 90, 0.105, 0.27
+#: Letters that the scale beside a name takes.
+SCALE = 22
 
 
 def draw_tokens(tokens, maps, mask=None, limit=None, path=None):
@@ -43,7 +45,7 @@ def tokens_drawing(tokens, maps, mask=None, limit=None):
             raise ValueError(f"Each map must have {count} numbers, one a token. Received: {len(values)} in {name!r}")
     places = _places(tokens)
     lines = 1 + max(line for line, _, _ in places)
-    long = max(28, max(start + width for _, start, width in places))
+    long = max(SCALE + max(map(len, maps)), max(start + width for _, start, width in places))
 
     def fill(figure):
         panels = figure.subplots(len(maps), 1, squeeze=False)[:, 0]

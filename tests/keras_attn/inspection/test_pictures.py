@@ -42,6 +42,13 @@ def test_a_strip_shows_each_token_once_in_order_and_as_it_is():
     assert not any(text.get_parse_math() for text in panel.texts[3:])
 
 
+def test_of_a_short_text_names_do_not_run_into_their_scales():
+    figure = pictures.draw_tokens("ab", {"sensitivity of the answer": [0.1, 12.5]})
+    figure.canvas.draw()
+    name, low, *_ = (text.get_window_extent() for text in figure.axes[0].texts)
+    assert name.x1 < low.x0
+
+
 def test_signed_numbers_are_red_below_zero_and_blue_above_and_white_at_zero():
     (panel,) = pictures.draw_tokens("abcd", [-2.0, 0.0, 1.0, 2.0]).axes
     colours = [channels(cell) for cell in cells(panel)]
@@ -164,6 +171,11 @@ def test_layers_stand_below_each_other_and_heads_beside():
 def test_layers_of_one_head_fill_rows():
     panels = pictures.draw_matrices({str(layer): np.ones((S, S)) for layer in range(7)}).axes[:-1]
     assert [panel.get_subplotspec().rowspan.start for panel in panels] == [0] * 4 + [1] * 3
+
+
+def test_the_title_of_a_panel_alone_is_whole_however_few_columns_there_are():
+    figure = pictures.draw_matrices({"weights of the reader of layer 0": np.ones((2, 3))})
+    assert figure.axes[0].get_title() == "weights of the reader of layer 0"
 
 
 def test_titles_of_panels_side_by_side_do_not_meet():
