@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tuning import probes
 from tuning.journal import read_json, write_json
 
 FOLDER, DESCRIPTION = "looks", "looks.json"
@@ -138,15 +139,18 @@ def _answer(data, split, subject, number):
 
 def _shown(data, model, split, real, number):
     """What is looked at: kind, labels or numbers, and of an image the grid of its positions."""
-    x = split.x
-    if isinstance(x, dict) or np.issubdtype(x.dtype, np.integer):
-        ids = (x.get("token_ids", next(iter(x.values()))) if isinstance(x, dict) else x)[number][real]
+    x, sound = probes.main(split.x), isinstance(split.x, dict) and "frames" in split.x
+    if np.issubdtype(x.dtype, np.integer):
+        ids = x[number][real]
         tokenizer = getattr(data.preprocessor, "tokenizer", None)
         return "text", tuple(str(int(i)) if tokenizer is None else tokenizer.id_to_token(int(i)) for i in ids), None
     if x.ndim == 4:
         patch = model.backbone.patch_size
         return "image", x[number], (x.shape[1] // patch, x.shape[2] // patch)
-    shown = x[number][real]
+    # Of a series that enters by patches there are as many positions.
+    shown = x[number][real] if len(real) == x.shape[1] else x[number]
+    if sound:
+        return "sound", shown, None
     if data.form is not None and hasattr(data.preprocessor, "deviation"):
         # Own series were standardised.
         shown = shown * np.array(data.preprocessor.deviation) + np.array(data.preprocessor.mean)

@@ -1,11 +1,13 @@
 """Examples are shown in the words and units of the data they came from."""
 
+import dataclasses
 import types
 
 import numpy as np
 import pytest
 
 import zoo
+from tests.tuning.standins import BLOBS
 from tuning import looks
 from tuning.task import Data, Split
 
@@ -63,3 +65,33 @@ def test_of_texts_that_become_others_it_is_shown_what_each_word_looks_at(tmp_pat
     # Start, three letters and end.
     assert len(second["maps"]["integrated gradients"]) == 5
     assert "weights of the reader" in (tmp_path / "1.svg").read_text(encoding="utf-8")
+
+
+def normal(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def answered(model, x, y, measure, form=None, preprocessor=None):
+    """The explanations of the first examples, as a report has them."""
+    data = Data(None, Split(x, y), None, preprocessor, form)
+    return looks._answered(dataclasses.replace(BLOBS, measure=measure), data, model)
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_of_a_series_with_what_is_known_ahead_the_series_is_shown(patch):
+    stack = zoo.MixerSeriesBackbone(2, sequence_length=6, patch_size=patch, hidden_dim=8, num_layers=1, mixer="gru")
+    model = zoo.MixerForecaster(stack, 3, [0], ahead=[1])
+    found = answered(model, {"series": normal(5, 6, 2), "ahead": normal(5, 3, 1)}, normal(5, 3, 1), "explained")
+    assert len(found) == 3 and {each.kind for each in found} == {"series"}
+    assert all(each.subject.shape == (6, 2) for each in found)
+    assert {len(part) for each in found for part in each.parts.values()} == {6 // patch}
+
+
+def test_of_a_sound_the_frames_are_shown_without_padding():
+    stack = zoo.MixerSpeechBackbone(4, hidden_dim=8, num_layers=1, subsampling=2, stem_width=3, mixer="gru")
+    model = zoo.MixerSpeechClassifier(stack, num_classes=3)
+    real = np.arange(8) < np.array([[8], [6], [4], [8]])
+    x = {"frames": normal(4, 8, 4), "padding_mask": real.astype("int32")}
+    found = answered(model, x, np.array([0, 1, 2, 0]), "accuracy")
+    assert {each.kind for each in found} == {"sound"}
+    assert all(len(part) == len(each.subject) for each in found for part in each.parts.values())

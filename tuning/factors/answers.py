@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from keras import ops
 
-from tuning import measures
+from tuning import measures, probes
 from tuning.factors import CannotMeasure
 
 
@@ -95,9 +95,11 @@ def entrance(model, x):
     """The name of the layer where vectors of positions enter, for `at` of `keras_attn.inspection`; None without need.
 
     Raises:
-        CannotMeasure: if there are no positions.
+        CannotMeasure: if there are no positions, or if what is answered is a text.
     """
-    if isinstance(x, dict) or np.issubdtype(x.dtype, np.integer) or x.ndim == 3:
+    if isinstance(x, dict):
+        return _entrance_of_several(model, x)
+    if np.issubdtype(x.dtype, np.integer) or x.ndim == 3:
         return None
     # The zoo's images are a row of patches from there on.
     names = [layer.name for layer in model._flatten_layers(include_self=False)]
@@ -106,11 +108,17 @@ def entrance(model, x):
     raise CannotMeasure(f"the model's inputs of shape {x.shape[1:]} are no positions")
 
 
+def _entrance_of_several(model, x):
+    """The same of a model of several inputs: tokens and a mask, a sound and a mask, a series and what is ahead."""
+    if "encoder_token_ids" in x:
+        raise CannotMeasure("a text that another becomes is many answers, each of which depends on other positions")
+    return None if np.issubdtype(probes.main(x).dtype, np.integer) else probes.entrance(model, x)[0]
+
+
 def padding(model, x, at):
     """Booleans `(B, S)`, False where an example is padding."""
     if isinstance(x, dict):
-        mask = x.get("padding_mask")
-        return np.ones(next(iter(x.values())).shape[:2], bool) if mask is None else np.asarray(mask).astype(bool)
+        return probes.real(x, probes.main(x).shape[1] if at is None else probes.entrance(model, x)[1])
     if at is None:
         return np.ones(x.shape[:2], bool)
     length = next(layer for layer in model._flatten_layers() if layer.name == at).output.shape[1]
