@@ -24,6 +24,8 @@ LONG = (
     "mitbih",
     "physionet2012",
     "ett",
+    "pjm",
+    "tinyshakespeare",
     "fashion_mnist",
     "metro",
     "babi",
