@@ -85,6 +85,7 @@ PRESETS = {
     "mixer_multi_head_ucr_gunpoint": "935ed70a87aca11a5823085fd5756168f90730d1ce281c391a77b9c1852df63e",
     "mixer_multi_head_ucr_italypowerdemand": "b3162249794ca474935019c94291fb9b024c78c5369b646fd73cd2bc8304d60a",
     "mixer_multi_head_ud_ewt": "05597b2f4874c3fa37960f18aefda4f5094270f93c48726d011abb62d6864137",
+    "mixer_selective_state_space_tinyshakespeare": "c43582c23573c37f28d1ed78e6c7016f82c97970a34a250fd929b0fef61a48ff",
 }
 DIRECTORY = Path(__file__).parent / "presets"
 
