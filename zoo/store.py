@@ -81,6 +81,7 @@ PRESETS = {
     "mixer_multi_head_mitbih_strips": "c7ebc4b5deb8e3682ad6330a5919f0a505f1fa92a24a5f39156e1f37ffac0760",
     "mixer_multi_head_pjm_hourly": "4e0dd24cbea6b02f3bf450733faa88aedb21a4afb1c4f8420bdf73a2f576e8f9",
     "mixer_multi_head_sst2": "8c608a1477291236e54f1bcfb82e1acb1aa31b29e9bef16793ee4306ac063ef1",
+    "mixer_multi_head_tinyshakespeare": "7845659a147205722e0070140293b8d6f98ecddc08dbbddfec1266bd5b891972",
     "mixer_multi_head_ucr_ecg200": "f7668bcf90e2cc5d39e991704c303ff66706bf187a5eb43f870b48e5b5388df4",
     "mixer_multi_head_ucr_gunpoint": "935ed70a87aca11a5823085fd5756168f90730d1ce281c391a77b9c1852df63e",
     "mixer_multi_head_ucr_italypowerdemand": "b3162249794ca474935019c94291fb9b024c78c5369b646fd73cd2bc8304d60a",
