@@ -17,6 +17,7 @@ from tuning import budget as budgets
 from tuning import decide, families, looks, measures, prior, proposals, result, signs, spaces, tasks, winners
 from tuning import record as records
 from tuning.budget import LIMIT
+from tuning.engine import SearchFailed
 from tuning.factors import families as measured
 from tuning.isolation import Limits
 from tuning.journal import Files, Journal, check_folder
@@ -160,7 +161,7 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors,
     # The workers of several machines wait for who leads until results are written.
     with signs.given(out) if apart and leads else contextlib.nullcontext():
         # Who leads gives trials out, and so has an order.
-        advised = prior.form(task, data, past, search["seed"], out, progress) if leads else None
+        advised = _advise(task, data, past, search["seed"], out, progress) if leads else None
         order = advised and advised.order
         session = Session(task, journal, budget, do, search["seed"], step, chosen, proposer, progress, order, **leases)
         if workers:
@@ -172,6 +173,14 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors,
             signs.await_file(out / result.RESULTS, PATIENCE)
             return result.load(out)
         return _conclude(task, data, journal, found, advised, progress, factors)
+
+
+def _advise(*arguments):
+    """The advice to begin with. What goes wrong here is the folder's fault or ours, as in a trial."""
+    try:
+        return prior.form(*arguments)
+    except Exception as error:
+        raise SearchFailed(str(error) or type(error).__name__) from error
 
 
 def _conclude(task, data, journal, found, advised, progress, factors):

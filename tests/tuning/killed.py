@@ -45,7 +45,7 @@ def search(folder):
     # What a killed process has written the system has: only of a machine that stops it would be lost.
     os.fsync = lambda handle: None
     try:
-        tuning.compare(TASK, width=8, out=folder, factors=False)
+        tuning.compare(TASK, width=8, out=folder, factors=False, record=())
     except BaseException:
         traceback.print_exc()
         return 1

@@ -69,8 +69,9 @@ DIGITS = dataclasses.replace(
     seeds=2,
 )
 
-#: Without the five factors, which take some seconds for each family.
-search = functools.partial(tuning.compare, factors=False)
+#: Without the five factors, which take some seconds for each family, and without past verdicts, since for an advice two
+#: models are trained.
+search = functools.partial(tuning.compare, factors=False, record=())
 
 
 def train_nothing(monkeypatch):

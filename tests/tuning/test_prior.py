@@ -11,6 +11,7 @@ from tests.tuning.pasts import PLAIN, TASK, finished, like, past
 from tests.tuning.standins import BLOBS, search, train_nothing
 from tests.tuning.test_resume import Interrupt, scores
 from tuning import advice, cli, prior, record, result, tasks
+from tuning.engine import SearchFailed
 from tuning.journal import SearchFolderError
 from tuning.progress import Silent
 
@@ -35,6 +36,17 @@ def idle(monkeypatch):
 
 def form(folder, past=SURE, progress=None):
     return prior.form(TASK, TASK.data(0), past, 0, folder, progress or Silent())
+
+
+def test_what_fails_while_an_advice_is_drawn_is_no_model_s_fault(looks, idle, monkeypatch, tmp_path):
+    def fail(*_):
+        raise BrokenPipeError("nobody reads")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Silent, "update", fail)
+        with pytest.raises(SearchFailed, match="nobody reads"):
+            search(SMALL, out=tmp_path, record=SURE)
+    assert search(SMALL, out=tmp_path, record=SURE).advice["answer"] == "explicit"
 
 
 def begun(folder):
