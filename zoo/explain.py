@@ -116,15 +116,15 @@ def _explain(model, given, output, method, at, title, say):
     if isinstance(answers, (list, tuple, dict)) or len(answers.shape) not in (2, 3):
         raise ValueError("A model is explained that has one output, (B, C) or (B, T, C). Received: another")
     answers = ops.convert_to_numpy(answers)[0]
-    foretells = kind == "series" and answers.ndim == 2 and len(answers) != len(given.subject)
+    # The steps ahead stand at no positions, though they may be as many.
+    foretells = getattr(model, "horizon", None) is not None
     output, answer = _answer(answers, output, names)
-    answer = f"The model forecasts {len(answers)} steps of {answers.shape[1]} channels." if foretells else answer
+    answer = f"The model forecasts {answers.size} numbers, {answers.shape[1]} a step." if foretells else answer
 
     say("weights")
     found, notes = layers.weights(model, inputs)
     found |= layers.mixing(model, inputs)
     found = {name: given.of_real(each) for name, each in found.items()}
-    # The last vectors of a forecaster stand at steps that are still to come.
     states, length = (None, 0) if foretells else layers.states(model, inputs)
     cells = CELLS[kind](whole, given, [each.shape[2] for each in found.values()] + [length])
     looks = {}

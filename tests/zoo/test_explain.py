@@ -189,7 +189,7 @@ def test_a_forecaster_told_what_is_ahead_is_explained_by_its_series(tmp_path):
     stack = zoo.MixerSeriesBackbone(2, sequence_length=T, hidden_dim=5, num_layers=1, mixer="additive")
     model = zoo.MixerForecaster(stack, 3, [0], preprocessor=preprocessor, ahead=[1])
     found = zoo.explain(model, {"series": normal(T + 2, 2), "ahead": normal(3, 1)}, out=tmp_path / "look.png")
-    assert found.answer == "The model forecasts 3 steps of 1 channels."
+    assert found.answer == "The model forecasts 3 numbers, 1 a step."
     assert [look.shape for look in found.looks.values()] == [(1, T, T)]
     assert [part.shape for part in found.parts.values()] == [(T,), (T,)]
     with pytest.raises(ValueError, match=r"takes a dict of arrays, \['ahead', 'series'\]. Received: ndarray"):
@@ -199,18 +199,18 @@ def test_a_forecaster_told_what_is_ahead_is_explained_by_its_series(tmp_path):
 
 
 @pytest.mark.parametrize("standardize", [False, True])
-@pytest.mark.parametrize("channel", [None, 1])
-def test_what_a_forecast_depends_on_is_shown_whatever_attends(standardize, channel):
-    """A forecaster of each channel by itself: its steps ahead stand at no step of the series."""
+@pytest.mark.parametrize("channel, horizon", [(None, 3), (1, T)])
+def test_what_a_forecast_depends_on_is_shown_whatever_attends(standardize, channel, horizon):
+    """A forecaster of each channel by itself: its steps ahead stand at no step of the series, though as many."""
     stack = zoo.MixerSeriesBackbone(
         1, sequence_length=T, hidden_dim=5, num_layers=1, standardize=standardize, mixer="gru"
     )
-    model = zoo.MixerForecaster(stack, 3, pooling="flatten", channel_independent=True)
+    model = zoo.MixerForecaster(stack, horizon, pooling="flatten", channel_independent=True)
     x = normal(T, C)
     found = zoo.explain(model, x, output=channel, method="gradient_x_input")
     sensitivity, shares = found.parts.values()
     assert list(found.parts) == ["sensitivity of the forecast", "gradient x input"] and not found.looks
-    jacobian = inspection.sensitivity(model, x[None], output=channel)[0]  # (3, T)
+    jacobian = inspection.sensitivity(model, x[None], output=channel)[0]  # (horizon, T)
     np.testing.assert_allclose(sensitivity, np.sqrt((jacobian**2).sum(axis=0)), rtol=1e-4)
     taken = slice(None) if channel is None else slice(channel, channel + 1)
     mean = inspection.attribution(

@@ -91,7 +91,6 @@ _WORDS = {
 _PAIRS = {**_WORDS, "batch_size": 64, "epoch_size": 10_240, "learning_rates": (1e-3, 3e-3, 1e-2), "dropouts": (0.1,)}
 _NEWS = {"vocabulary_size": 4_000, "sequence_length": 128}
 _SPREAD = "a topic is said by many words all over a document"
-_WEEKS = "days and weeks repeat, up to 336 hours back"
 
 
 def _archive(steps, classes, of, patch):
@@ -101,6 +100,18 @@ def _archive(steps, classes, of, patch):
         folder="ucr_small",
         search=_SERIES,
         backbone={"patch_size": patch},
+    )
+
+
+def _hourly(description, folder, hours):
+    """A row for a series of hours, which are forecast from so many before."""
+    return Row(
+        description,
+        folder,
+        _HOURS,
+        backbone={"patch_size": 24},
+        claim="long dependencies",
+        why=f"days and weeks repeat, up to {hours} hours back",
     )
 
 
@@ -204,37 +215,15 @@ ROWS = {
         claim="information spread out",
         why="no single hour decides",
     ),
-    "etth1": Row(
-        "Seven channels of a transformer (ETTh1), 96 hours ahead from 336.",
-        "ett",
-        _HOURS,
-        backbone={"patch_size": 24},
-        claim="long dependencies",
-        why=_WEEKS,
-    ),
-    "etth2": Row(
-        "Seven channels of another transformer (ETTh2), 96 hours ahead from 336.",
-        "ett",
-        _HOURS,
-        backbone={"patch_size": 24},
-        claim="long dependencies",
-        why=_WEEKS,
-    ),
-    "metro_traffic": Row(
+    "etth1": _hourly("Seven channels of a transformer (ETTh1), 96 hours ahead from 336.", "ett", 336),
+    "etth2": _hourly("Seven channels of another transformer (ETTh2), 96 hours ahead from 336.", "ett", 336),
+    "metro_traffic": _hourly(
         "Cars an hour on a road, 24 hours ahead from 168, told of the calendar (Metro Interstate Traffic Volume).",
         "metro_traffic",
-        _HOURS,
-        backbone={"patch_size": 24},
-        claim="long dependencies",
-        why="days and weeks repeat, up to 168 hours back",
+        168,
     ),
-    "pjm_hourly": Row(
-        "Electricity that ten zones of a grid take, 24 hours ahead from 168 (PJM).",
-        "pjm_hourly",
-        _HOURS,
-        backbone={"patch_size": 24},
-        claim="long dependencies",
-        why="days and weeks repeat, up to 168 hours back",
+    "pjm_hourly": _hourly(
+        "Electricity that ten zones of a grid take, 24 hours ahead from 168 (PJM).", "pjm_hourly", 168
     ),
     "brent_volatility": Row(
         "How strongly the price of oil will move in the next 5 days, from the 66 before (Brent).",
