@@ -54,11 +54,11 @@ MODELS = (*MEMORIES, "lstm", "multi_head")
 SIZES = {"ntm": 100, "dnc": 101, "lstm": 68, "multi_head": 56}
 
 
-def model_of(name):
+def model_of(name, slots=SLOTS):
     """An untrained model from `(B, T, CHANNELS)` to logits `(B, T, BITS)`, causal."""
     size, inputs = SIZES[name], keras.Input((None, CHANNELS))
     if name in MEMORIES:
-        spec = {**MEMORIES[name], "slots": SLOTS, "slot_width": SLOT_WIDTH, "units": size}
+        spec = {**MEMORIES[name], "slots": slots, "slot_width": SLOT_WIDTH, "units": size}
         hidden = mixers.get(spec)(layers.Dense(WIDTH)(inputs))
     elif name == "lstm":
         hidden = mixers.get("lstm")(mixers.get("lstm")(layers.Dense(size)(inputs)))
@@ -109,6 +109,8 @@ def train(name, options):
 
     copies = [[task, seed] for task in options.task for seed in range(options.seeds)]
     asked = {"model": name, "copies": copies, "steps": options.steps, "rate": options.rate, "clip": options.clip}
+    if options.slots != SLOTS:
+        asked["slots"] = options.slots
     place = options.out / "-".join([name, *options.task])
     about = place.with_suffix(".json")
     if about.exists() and json.loads(about.read_text()) != asked:
@@ -118,7 +120,7 @@ def train(name, options):
         return
     rate = keras.optimizers.schedules.CosineDecay(options.rate, options.steps)
     model, optimizer, state = side_by_side.initial(
-        lambda: model_of(name),
+        lambda: model_of(name, options.slots),
         lambda: keras.optimizers.Adam(rate, global_clipnorm=options.clip),
         [seed for _, seed in copies],
     )
@@ -136,7 +138,7 @@ def test(about, options):
     name = asked["model"]
     if name not in options.model or not about.with_suffix(".npz").exists():
         return
-    model = model_of(name)
+    model = model_of(name, asked.get("slots", SLOTS))
     done = {(line["model"], line["task"], line["seed"]) for line in tested(options.out)}
     with np.load(about.with_suffix(".npz")) as kept:
         weights = list(kept.values())
@@ -198,6 +200,7 @@ def main():
     parser.add_argument("--steps", type=int, default=3_000)
     parser.add_argument("--rate", type=float, default=1e-3, help="of Adam, at first")
     parser.add_argument("--clip", type=float, default=1.0, help="the largest global norm of a gradient")
+    parser.add_argument("--slots", type=int, default=SLOTS, help="of a memory")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.what == "report":

@@ -64,6 +64,7 @@ PRESETS = {
     "mixer_gated_conv_ucr_italypowerdemand": "64be38f7442d63e789d4d53af0e6212e117c8930e1b8b8e686a415beea18799f",
     "mixer_gru_an4": "49677f284deeeaeed51d66f28e5e885a3eec782af3891d58322bad44ab3cf6ba",
     "mixer_gru_brent_volatility": "3429f2cf0f195dd689116bbafe69f800961b50ab3c17feff38897d2ba5c15900",
+    "mixer_gru_cmudict": "d2307430c518aa7243f84be8c79106e3512485268a769271189278e189c52f7a",
     "mixer_gru_mitbih_strips": "d5d360383ec86592e8f9d4f0df7b507d8bd0cc3c1d42d882dae8327300d141c2",
     "mixer_gru_physionet2012": "9e607c24f2eec3c1d80b120232f505a61d27a0ee3a7d058ff89c6e0abcece4e8",
     "mixer_gru_reuters_headlines": "986501a22472dfaf480c73d83f192c36176586294aca51935152656a1b67cbf8",
