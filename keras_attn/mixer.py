@@ -78,13 +78,26 @@ class Mixer(keras.layers.Layer):
 
         Where the mask `(B, n)` is False nothing happens: the row's state stays as it was, and the output is zero.
         """
-        mask = None if mask is None else ops.cast(mask, "bool")
+        if mask is None:
+            return self.go_on(inputs, state)
+        mask = ops.cast(mask, "bool")
         inputs, outputs = masks.zero(inputs, mask), []
         for index in range(inputs.shape[1]):
             output, after = self.step(inputs[:, index], state)
-            state = after if mask is None else self._where(mask[:, index], after, state)
+            state = self._where(mask[:, index], after, state)
             outputs.append(output)
         return masks.zero(ops.stack(outputs, axis=1), mask), state
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, all of them real.
+
+        What `prefill` does where there is no padding: step by step, and at once in a layer that says how.
+        """
+        outputs = []
+        for index in range(inputs.shape[1]):
+            output, state = self.step(inputs[:, index], state)
+            outputs.append(output)
+        return ops.stack(outputs, axis=1), state
 
     def _where(self, real, after, before):
         """The state after for the rows that are `real` `(B,)`, and for the others the one before."""

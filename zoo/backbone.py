@@ -53,7 +53,10 @@ class ShortConvolution(keras.layers.Layer):
     def call(self, inputs, padding_mask=None):
         inputs = masks.zero(inputs, padding_mask)
         before = self.width - 1 if self.causal else (self.width - 1) // 2
-        padded = ops.pad(inputs, ((0, 0), (before, self.width - 1 - before), (0, 0)))
+        return self._slid(ops.pad(inputs, ((0, 0), (before, self.width - 1 - before), (0, 0))))
+
+    def _slid(self, padded):
+        """The convolution where all of the kernel is within what came."""
         # Slices count from the end, so that the length may be unknown.
         return sum(
             padded[:, first : (first + 1 - self.width) or None] * self.kernel[first] for first in range(self.width)
@@ -69,6 +72,11 @@ class ShortConvolution(keras.layers.Layer):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
         state = ops.concatenate([state[:, 1:], ops.cast(inputs, self.compute_dtype)[:, None]], axis=1)
         return ops.sum(state * ops.cast(self.kernel, self.compute_dtype), axis=1), state
+
+    def prefill(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, n known."""
+        seen = ops.concatenate([state[:, 1:], ops.cast(inputs, self.compute_dtype)], axis=1)
+        return self._slid(seen), seen[:, -self.width :]
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -165,12 +173,20 @@ class MixerBlock(keras.layers.Layer):
         x, state = self.mix_step(inputs, state)
         return self.think(x), state
 
+    def prefill(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, n known."""
+        x, state = self._mix_next("prefill", inputs, state)
+        return self.think(x), state
+
     def mix_step(self, inputs, state):
         """The first branch for inputs `(B, D)` at the next position, and the next state."""
+        return self._mix_next("step", inputs, state)
+
+    def _mix_next(self, how, inputs, state):
         x, convolution = self.mixer_norm(inputs), state["convolution"]
         if self.convolution is not None:
-            x, convolution = self.convolution.step(x, convolution)
-        x, mixer = self.mixer.step(x, state["mixer"])
+            x, convolution = getattr(self.convolution, how)(x, convolution)
+        x, mixer = getattr(self.mixer, how)(x, state["mixer"])
         return inputs + ops.cast(x, inputs.dtype), {"convolution": convolution, "mixer": mixer}
 
     def compute_output_shape(self, input_shape):

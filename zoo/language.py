@@ -1,14 +1,20 @@
 """The next token, and the next: causal language models of words, pieces or characters, and how they continue texts."""
 
+import functools
+
 import keras
 import keras_hub
 from keras import ops
 
 from keras_attn.lookup import flag
+from zoo.generation import as_was, by_row
 from zoo.heads import TiedLogits, compile_arguments
 from zoo.story import LastWord
 from zoo.text import MixerTextBackbone
 from zoo.tokens import SymbolTokenizer
+
+#: How many tokens of a prompt are read at once.
+BLOCK = 32
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -161,29 +167,27 @@ class MixerCausalLM(keras_hub.models.CausalLM):
     def _from_state(self, token_ids, first):
         """The cache that holds all tokens before `first` but the last, and the function that goes on with it."""
         batch, length = token_ids.shape
-        state = self.initial_state(batch, length)
-        counts = keras.tree.map_structure(lambda x: len(x.shape) == 0, state)
+
+        def read(count, index, state):
+            """Reads `count` tokens more, of which `index` says how many there were."""
+            ids = ops.slice(token_ids, (0, index), (batch, count))
+            return index + count, self.backbone.prefill(ids, state)[1]
 
         def ask(prompt, cache, index):
-            state = keras.tree.map_structure(lambda x, count: x[0] if count else x, cache, counts)
-            logits, state = self.step(ops.take(prompt, index - 1, axis=1), state)
-            return logits, (), keras.tree.map_structure(_as_rows, state, cache)
+            logits, state = self.step(ops.take(prompt, index - 1, axis=1), as_was(cache))
+            return logits, (), by_row(state, ops.shape(prompt)[0])
 
-        def read(index, cache):
-            return index + 1, ask(token_ids, cache, index)[2]
-
-        # A sampler takes what has the batch first. Scalars, which count positions, come once for each row.
-        cache = keras.tree.map_structure(lambda x: x if len(x.shape) else ops.zeros((batch,), x.dtype) + x, state)
-        start = ops.ones((), dtype="int32")
-        _, cache = ops.while_loop(lambda index, cache: index < first, read, (start, cache))
-        return cache, ask
+        index, state = ops.zeros((), dtype="int32"), self.initial_state(batch, length)
+        for count in (BLOCK, 1) if length > BLOCK else (1,):
+            index, state = ops.while_loop(
+                lambda index, state, count=count: index + count < first,
+                functools.partial(read, count),
+                (index, state),
+            )
+        return by_row(state, batch), ask
 
     def get_config(self):
         return {**super().get_config(), "tied": self.tied, "dropout": self.dropout}
-
-
-def _as_rows(new, old):
-    return new if len(new.shape) else ops.zeros_like(old) + new
 
 
 def _until(token_ids, stop_token_ids, given):

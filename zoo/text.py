@@ -117,15 +117,27 @@ class MixerTextBackbone(keras_hub.models.Backbone):
 
     def step(self, token_ids, state):
         """The vector `(B, D)` of the token ids `(B,)` at the next position, and the next state."""
-        x = self.token_embedding(token_ids)[:, None]  # (B, 1, D)
-        if self.positions == "sinusoid":
-            place = self.get_layer("positions")(x, start_index=state["position"])
-            x = self.get_layer("add_positions")([x, self.get_layer("position_scale")(place)])
-        x, blocks = x[:, 0], []
+        vectors, state = self._read_on("step", self._placed(token_ids[:, None], state)[:, 0], state)
+        return vectors, {**state, "position": state["position"] + 1}
+
+    def prefill(self, token_ids, state):
+        """The vectors `(B, n, D)` of the token ids `(B, n)` at the next n positions, n known, and the next state."""
+        vectors, state = self._read_on("prefill", self._placed(token_ids, state), state)
+        return vectors, {**state, "position": state["position"] + token_ids.shape[1]}
+
+    def _placed(self, token_ids, state):
+        x = self.token_embedding(token_ids)  # (B, n, D)
+        if self.positions != "sinusoid":
+            return x
+        place = self.get_layer("positions")(x, start_index=state["position"])
+        return self.get_layer("add_positions")([x, self.get_layer("position_scale")(place)])
+
+    def _read_on(self, how, x, state):
+        blocks = []
         for block, before in zip(self._blocks, state["blocks"]):
-            x, after = block.step(x, before)
+            x, after = getattr(block, how)(x, before)
             blocks.append(after)
-        return self.get_layer("final_norm")(x), {"blocks": blocks, "position": state["position"] + 1}
+        return self.get_layer("final_norm")(x), {**state, "blocks": blocks}
 
     def get_config(self):
         return {

@@ -47,6 +47,16 @@ def read(queries, keys, values, log_decay):
     return _whole(mix, 1, count)
 
 
+def read_on(queries, keys, values, log_decay, state):
+    """The same from a state `(B, H, N, P)` on, and the state after the last position."""
+    # (B, T, H): what is left of the state at each position, and at the end of what came in at each
+    left = ops.exp(ops.cumsum(log_decay, axis=1))
+    to_the_end = ops.flip(ops.pad(ops.cumsum(ops.flip(log_decay[:, 1:], 1), axis=1), ((0, 0), (1, 0), (0, 0))), 1)
+    carried = ops.einsum("btn,bhnp->bthp", queries, state) * left[..., None]
+    fresh = ops.einsum("btn,bthp->bhnp", keys, ops.exp(to_the_end)[..., None] * values)
+    return read(queries, keys, values, log_decay) + carried, left[:, -1, :, None, None] * state + fresh
+
+
 def _states_before(logs, fresh):
     """The state before each chunk `(B, chunks, N, H P)`, from each one's decay `(B, chunks, H)` and what it adds."""
     heads, (batch, count, states, units) = logs.shape[2], ops.shape(fresh)

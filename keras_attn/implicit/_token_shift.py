@@ -15,6 +15,11 @@ def one_before(x):
     return one_later(x, 1)
 
 
+def all_before(x, state):
+    """`x_{t-1}` of `x` `(B, n, D)`, of which the first is the state `(B, D)`."""
+    return ops.concatenate([state[:, None], x[:, :-1]], axis=1)
+
+
 def spread_shares(shape, dtype=None):
     """From 0, wholly the position before, in the first channel to 1, wholly its own, in the last."""
     return ops.linspace(0.0, 1.0, shape[0], dtype=dtype)

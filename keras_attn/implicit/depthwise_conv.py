@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_attn import masks
 from keras_attn.implicit import _grid
-from keras_attn.implicit._depthwise import depthwise
+from keras_attn.implicit._depthwise import depthwise, depthwise_where_whole
 from keras_attn.lookup import whole_number
 from keras_attn.mixer import Implicit, Mixing
 
@@ -111,6 +111,12 @@ class DepthwiseConvolution(Implicit):
         seen = ops.concatenate([state, hidden[:, None]], axis=1)
         mix = ops.sum(seen[:, :: self.dilation] * ops.cast(self.kernel, seen.dtype), axis=1)
         return self.output_dense(mix), seen[:, 1:]
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        seen = ops.concatenate([state, self.hidden_dense(ops.cast(inputs, state.dtype))], axis=1)
+        mix = depthwise_where_whole(seen, self.kernel, self.dilation)
+        return self.output_dense(mix), seen[:, inputs.shape[1] :]
 
     def get_config(self):
         return {

@@ -83,8 +83,13 @@ class GatedConvolution(Implicit):
 
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
-        seen = ops.concatenate([state, ops.cast(inputs, state.dtype)[:, None]], axis=1)
-        return self._gated(seen)[:, 0], seen[:, 1:]
+        outputs, state = self.go_on(inputs[:, None], state)
+        return outputs[:, 0], state
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        seen = ops.concatenate([state, ops.cast(inputs, state.dtype)], axis=1)
+        return self._gated(seen), seen[:, inputs.shape[1] :]
 
     def get_config(self):
         return {**super().get_config(), "kernel_size": self.kernel_size, "dilation": self.dilation}

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attn import masks
 from keras_attn._slices import first
-from keras_attn.implicit._depthwise import depthwise
+from keras_attn.implicit._depthwise import depthwise, depthwise_where_whole
 from keras_attn.lookup import whole_number
 from keras_attn.mixer import Implicit, Mixing
 
@@ -142,6 +142,18 @@ class LongConvolution(Implicit):
         seen = ops.concatenate([(key * value)[:, None], state["seen"][:, :-1]], axis=1)
         mix = ops.sum(self._filter(ops.arange(length)) * seen, axis=1)
         return self._read(query * mix), {"short": short[:, 1:], "seen": seen, "count": state["count"] + 1}
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        length, count = state["seen"].shape[1], inputs.shape[1]
+        self._check_room(state["count"], count, length)
+        short = ops.concatenate([state["short"], self.input_dense(ops.cast(inputs, self.compute_dtype))], axis=1)
+        query, key, value = self._parts(depthwise_where_whole(short, self.short_kernel))
+        # The first position first.
+        seen = ops.concatenate([ops.flip(state["seen"], 1), key * value], axis=1)
+        mix = _convolve(seen, self._filter, causal=True)[:, length:]
+        seen = ops.flip(seen[:, count:], 1)
+        return self._read(query * mix), {"short": short[:, count:], "seen": seen, "count": state["count"] + count}
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "positions": self.positions}

@@ -53,14 +53,21 @@ class Recurrent(Directed):
         start = _Orthogonal()
         layer = CELLS[self.cell]
         return layer(
-            units, recurrent_initializer=start, return_sequences=True, name=name, dtype=self.dtype_policy, **options
+            units,
+            recurrent_initializer=start,
+            return_sequences=True,
+            return_state=True,
+            name=name,
+            dtype=self.dtype_policy,
+            **options,
         )
 
     def compute_mix(self, inputs, mask, causal, training):
-        onward = self.onward(inputs, mask=mask)
+        onward, *_ = self.onward(inputs, mask=mask)
         if not self.bidirectional:
             return onward
-        return ops.concatenate([onward, ops.flip(self.back(inputs, mask=mask), axis=1)], axis=-1)
+        back, *_ = self.back(inputs, mask=mask)
+        return ops.concatenate([onward, ops.flip(back, axis=1)], axis=-1)
 
     def initial_state(self, batch_size, max_length=None):
         """The cell's states before the first position, each `(B, D)`, zeros."""
@@ -69,6 +76,11 @@ class Recurrent(Directed):
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
         return self.onward.cell(inputs, state)
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        outputs, *state = self.onward(inputs, initial_state=state)
+        return outputs, state
 
     def get_config(self):
         return {**super().get_config(), "cell": self.cell}

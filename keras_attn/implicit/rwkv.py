@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_attn._scan import linear_scan, running_max
 from keras_attn._slices import one_later
-from keras_attn.implicit._token_shift import one_before, spread_shares, token_shift
+from keras_attn.implicit._token_shift import all_before, one_before, spread_shares, token_shift
 from keras_attn.mixer import Implicit, Mixing
 
 #: The logarithm of nothing: less than any that occurs, and unlike infinity it can be subtracted from itself.
@@ -65,9 +65,7 @@ class RWKV(Implicit):
     def mixing(self, inputs, mask, causal):
         receptance, key, value = self._project(inputs, one_before(inputs))
         decay = ops.exp(ops.cast(self.log_decay, "float32"))
-        # How many positions there were so far.
-        count = ops.arange(1, ops.shape(key)[1] + 1, dtype="float32")[None, :, None]
-        faded = count * decay
+        faded = _counted(key) * decay
         if mask is not None:
             real = mask[..., None]
             faded = ops.cumsum(ops.cast(real, "float32"), axis=1) * decay
@@ -114,6 +112,26 @@ class RWKV(Implicit):
         faded = state["log_sum"] - ops.exp(ops.cast(self.log_decay, "float32"))
         average = ops.sigmoid(faded - key) * state["average"] + ops.sigmoid(key - faded) * value
         return output, {"inputs": inputs, "log_sum": ops.logaddexp(faded, key), "average": average}
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        inputs = ops.cast(inputs, state["inputs"].dtype)
+        receptance, key, value = self._project(inputs, all_before(inputs, state["inputs"]))
+        # All that came before counts as one position, of its sum and its average.
+        key = ops.concatenate([state["log_sum"][:, None], key], axis=1)
+        values = ops.concatenate([state["average"][:, None], value], axis=1)
+        decay = ops.exp(ops.cast(self.log_decay, "float32"))
+        log_sums = _log_sums(key, decay, _counted(key) * decay)
+        before = one_later(log_sums, 1, LOG_OF_NOTHING)
+        averages = linear_scan(ops.sigmoid(before - key - decay), values, average=True)
+        wkv = self._with_own((before - key)[:, 1:], averages[:, :-1], value)
+        output = self._read(ops.sigmoid(ops.cast(receptance, "float32")) * wkv)
+        return output, {"inputs": inputs[:, -1], "log_sum": log_sums[:, -1], "average": averages[:, -1]}
+
+
+def _counted(x):
+    """How many positions of x `(B, T, D)` there were so far: `(1, T, 1)`."""
+    return ops.arange(1, ops.shape(x)[1] + 1, dtype="float32")[None, :, None]
 
 
 def _log_sums(key, decay, faded):

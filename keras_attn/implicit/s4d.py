@@ -147,6 +147,19 @@ class S4D(StateSpace):
         mix = ops.sum(_diagonal.times((real, imaginary), weight)[0], axis=-1)
         return self._read(mix + self.skip * x), ops.stack([real, imaginary], axis=1)
 
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        x, state, count = ops.cast(inputs, "float32"), (state[:, 0], state[:, 1]), inputs.shape[1]
+        pole, weight = self._system()
+        left = _diagonal.powers(pole, ops.arange(1, count + 1))
+        read = _diagonal.times(tuple(part[..., None] for part in weight), left)
+        carried = (ops.einsum("bdk,dkt->btd", *pair) for pair in zip(state, read))
+        state = _diagonal.times(state, tuple(part[..., -1] for part in left))
+        to_the_end = _diagonal.powers(pole, ops.arange(count - 1, -1, -1))
+        fresh = (ops.einsum("btd,dkt->bdk", x, part) for part in to_the_end)
+        output = self._read(self._filtered(x) + ops.subtract(*carried))
+        return output, ops.stack([ops.add(*pair) for pair in zip(state, fresh)], axis=1)
+
     def get_config(self):
         return {**super().get_config(), "frequencies": self.frequencies}
 

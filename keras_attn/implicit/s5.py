@@ -67,14 +67,20 @@ class S5(StateSpace):
 
     def _driven(self, x):
         pole, drive, readout = self._system()
-        pairs, shape = self.states // 2, ops.shape(x)
+        states = self._both_ways(pole, self._drives(x, drive))
+        return self._reads(x, states, readout)
+
+    def _drives(self, x, drive):
+        """What drives the states, real and imaginary parts, from x `(B, T, D)`: `(P / 2, B, T)` each."""
         # (P, B T): states first, positions side by side
         driven = ops.matmul(drive, ops.transpose(ops.reshape(x, (-1, self._width))))
-        driven = ops.reshape(driven, (2, pairs, shape[0], -1))
-        states = self._both_ways(pole, (driven[0], driven[1]))
+        driven = ops.reshape(driven, (2, self.states // 2, ops.shape(x)[0], -1))
+        return driven[0], driven[1]
+
+    def _reads(self, x, states, readout):
+        """`Re(C x) + D u`, `(B, T, D)`, of inputs u `(B, T, D)` and states x `(P / 2, B, T)`."""
         states = ops.reshape(ops.concatenate(states, axis=0), (self.states, -1))
-        mix = ops.matmul(ops.transpose(states), readout)
-        return ops.reshape(mix, shape) + self.skip * x
+        return ops.reshape(ops.matmul(ops.transpose(states), readout), ops.shape(x)) + self.skip * x
 
     def _both_ways(self, pole, driven):
         if not self.bidirectional:
@@ -108,6 +114,21 @@ class S5(StateSpace):
         state = ops.stack(_diagonal.times((state[:, 0], state[:, 1]), decay), axis=1)
         state = state + ops.reshape(ops.matmul(x, ops.transpose(drive)), ops.shape(state))
         return self._read(ops.matmul(ops.reshape(state, (-1, self.states)), readout) + self.skip * x), state
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        x = ops.cast(inputs, "float32")
+        pole, drive, readout = self._system()
+        # What is left of the state counts as new at the first position.
+        left = _diagonal.powers(pole, ops.arange(1, 2))
+        left = _diagonal.times((state[:, 0], state[:, 1]), tuple(part[..., 0] for part in left))
+        driven = tuple(
+            ops.concatenate([x[:, :, :1] + ops.transpose(part)[:, :, None], x[:, :, 1:]], axis=2)
+            for x, part in zip(self._drives(x, drive), left)
+        )
+        states = _diagonal.scan(pole, driven)
+        state = ops.stack([ops.transpose(part[:, :, -1]) for part in states], axis=1)
+        return self._read(self._reads(x, states, readout)), state
 
 
 def _half_flipped(x, half):

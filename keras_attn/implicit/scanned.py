@@ -80,3 +80,12 @@ class ScannedRecurrence(Directed):
         decay, share, value = self.gates(inputs)
         state = decay * state + (1.0 - decay if share is None else share) * value
         return self.read(self.let_out(state, inputs)), state
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        decay, share, values = self.gates(inputs)
+        fresh = (1.0 - decay if share is None else share) * values
+        # What is left of the state counts as new at the first position.
+        fresh = ops.concatenate([fresh[:, :1] + decay[:, :1] * state[:, None], fresh[:, 1:]], axis=1)
+        states = linear_scan(decay, fresh)
+        return self.read(self.let_out(states, inputs)), states[:, -1]

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn.implicit import _dual
-from keras_attn.implicit._depthwise import depthwise
+from keras_attn.implicit._depthwise import depthwise, depthwise_where_whole
 from keras_attn.implicit._state_space import StateSpace
 from keras_attn.lookup import whole_number
 from keras_attn.mixer import Mixing
@@ -138,6 +138,17 @@ class SelectiveStateSpace(StateSpace):
         memory = ops.exp(log_decay)[..., None, None] * state["memory"] + fresh
         mix = ops.matmul(query[:, None, None], memory)[:, :, 0]
         return self._read(self._let_out(mix, value, inputs)), {"short": short[:, 1:], "memory": memory}
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        inputs = ops.cast(inputs, self.compute_dtype)
+        short = ops.concatenate([state["short"], self.input_dense(inputs)], axis=1)
+        value, key, query = self._split(depthwise_where_whole(short, self.kernel))
+        step, log_decay = self._steps(inputs)
+        fresh = step[..., None] * value
+        mix, memory = _dual.read_on(query, key, fresh, log_decay, state["memory"])
+        outputs = self._read(self._let_out(mix, value, inputs))
+        return outputs, {"short": short[:, inputs.shape[1] :], "memory": memory}
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads, "kernel_size": self.kernel_size}

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attn.implicit._token_shift import one_before, spread_shares, token_shift
+from keras_attn.implicit._token_shift import all_before, one_before, spread_shares, token_shift
 from keras_attn.mixer import Implicit, Mixing
 
 
@@ -69,3 +69,8 @@ class TokenShift(Implicit):
         inputs = ops.cast(inputs, state.dtype)
         mix = token_shift(inputs, state, self.value_share)
         return self._read(self._gate(inputs, state), mix), inputs
+
+    def go_on(self, inputs, state):
+        """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
+        inputs = ops.cast(inputs, state.dtype)
+        return self.step(inputs, all_before(inputs, state))[0], inputs[:, -1]

@@ -69,6 +69,16 @@ def test_each_mixer_that_can_step_does_so_in_a_model(name):
     np.testing.assert_allclose(step_by_step(model, batch["token_ids"]), numbers(model(batch)), atol=1e-4)
 
 
+@pytest.mark.parametrize("mixer", SMALL, ids=name_of)
+def test_several_tokens_read_at_once_are_read_as_all_are(mixer):
+    model, batch = language_model(mixer, positions="sinusoid"), token_batch(lengths=(T, T, T))
+    state, vectors = model.initial_state(len(batch["token_ids"]), T), []
+    for part in (slice(0, 3), slice(3, T)):
+        read, state = model.backbone.prefill(ops.convert_to_tensor(batch["token_ids"][:, part]), state)
+        vectors.append(numbers(read))
+    np.testing.assert_allclose(np.concatenate(vectors, axis=1), numbers(model.backbone(batch)), atol=1e-4)
+
+
 def prompts(lengths=(5, 2, 3), width=11):
     batch = {name: each[:, :width] for name, each in token_batch(lengths, width=29, seed=3).items()}
     return {"token_ids": batch["token_ids"] * batch["padding_mask"], "padding_mask": batch["padding_mask"]}
@@ -95,6 +105,18 @@ def test_greedy_texts_are_those_of_the_definition_with_a_state_and_without(mixer
     check_greedy(model, generated(model, "greedy")["token_ids"])
     monkeypatch.setattr(zoo.MixerCausalLM, "can_step", False)
     check_greedy(model, generated(model, "greedy")["token_ids"])
+
+
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_prompts_are_read_by_blocks_and_what_is_left_of_them_step_by_step(run_eagerly, monkeypatch):
+    model, given = language_model(SMALL[-1]), {"lengths": (8, 6, 7), "run_eagerly": run_eagerly}
+    read, prefill = [], model.backbone.prefill
+    monkeypatch.setattr(zoo.language, "BLOCK", 2)
+    monkeypatch.setattr(model.backbone, "prefill", lambda ids, state: read.append(ids.shape[1]) or prefill(ids, state))
+    by_blocks = generated(model, "greedy", **given)["token_ids"]
+    assert set(read) == {1, 2}
+    monkeypatch.setattr(zoo.MixerCausalLM, "can_step", False)
+    np.testing.assert_array_equal(by_blocks, generated(model, "greedy", **given)["token_ids"])
 
 
 SAMPLERS = {
