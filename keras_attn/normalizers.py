@@ -30,7 +30,7 @@ def softmax(scores, mask=None):
     z = ops.clip(ops.cast(scores, "float32"), -1.5e38, 1.5e38)
     z = z if mask is None else ops.where(mask, z, -3e38)
     # Above what stands for "masked", so that a row of nothing else comes to zeros and not to ones.
-    largest = ops.maximum(ops.max(z, axis=-1, keepdims=True), -2e38)
+    largest = ops.max(z, axis=-1, keepdims=True, initial=-2e38)
     e = ops.exp(z - ops.stop_gradient(largest))
     total = ops.sum(e, axis=-1, keepdims=True)
     total = total if mask is None else ops.where(total > 0.0, total, 1.0)

@@ -11,7 +11,8 @@ class DifferentiableNeuralComputerCell(MemoryCell):
     """One step of a differentiable neural computer, for `keras.layers.RNN`; see `DifferentiableNeuralComputer`.
 
     Its output is `[h_t; r_t]`, what the controller says and what the heads have read. It computes in float32 whatever
-    the policy.
+    the policy; a `keras.layers.RNN` around it rounds states that it returns or stores to its own, so under a mixed
+    policy give it `dtype="float32"`.
 
     Args:
         units: width of the controller, at least 1; a cell as controller has its own.
@@ -110,12 +111,11 @@ class DifferentiableNeuralComputerCell(MemoryCell):
             kept["link_strengths"] = kept["link_places"] = (writes, slots, self.links)
         return kept
 
-    def initial_memory(self, batch_size):
-        kept = {name: ops.zeros((batch_size, *shape), dtype="float32") for name, shape in self.memory_shapes.items()}
-        if "link_places" in kept:
-            _, places = addressing.no_sparse_links(batch_size * self.write_heads, self.slots, self.links)
-            kept["link_places"] = self._as_kept(places)
-        return kept
+    def initial_memory(self):
+        if self.links in ("full", None):
+            return {}
+        _, places = addressing.no_sparse_links(1, self.slots, self.links)
+        return {"link_places": ops.cast(places, "float32")}
 
     def access(self, asked, memory):
         kept = addressing.retention(memory["read_weights"], ops.sigmoid(asked["free_gates"]))
@@ -176,8 +176,8 @@ class DifferentiableNeuralComputerCell(MemoryCell):
         return weights
 
     def _places(self, kept):
-        """Places of links as the numbers that they are; states are floats."""
-        return ops.cast(kept["link_places"], "int32")
+        """Places of links as the numbers that they are; states are floats, which somebody may have rounded."""
+        return ops.cast(ops.clip(ops.round(kept["link_places"]), 0, self.slots - 1), "int32")
 
     def _for_each_head(self, x):
         """`(B, W, ...)` to `(B W, ...)`."""

@@ -174,8 +174,9 @@ class EndToEndMemory(keras.layers.Layer):
         shape = (query.shape[0], self.hops, questions, story.shape[1])
         return state, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
-    def compute_mask(self, query, story=None, mask=None):
-        return None
+    def compute_mask(self, query, mask=None):
+        # One question alone is an example, and no position of one.
+        return mask if len(query.shape) == 3 else None
 
     def get_config(self):
         return {

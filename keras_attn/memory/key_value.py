@@ -120,6 +120,8 @@ class KeyValueMemory(Cached):
             )
         if allowed is None or not self.slots:
             return allowed
+        # One truth for a whole row counts for each of its positions.
+        allowed = ops.broadcast_to(allowed, (*ops.shape(allowed)[:-1], ops.shape(key)[1]))
         learned = ops.ones((*ops.shape(allowed)[:-1], self.slots), dtype="bool")
         return ops.concatenate([learned, allowed], axis=-1)
 

@@ -75,8 +75,9 @@ class PersistentMemory(_heads.HeadedPairwise):
     def _look(self, query, key, value, bias, seen, asked):
         if not self.slots:
             return super()._look(query, key, value, bias, seen, asked)
+        bias = self._bias_behind(bias, ops.shape(key)[2])
         key, value = self._behind("slot_keys", key), self._behind("slot_values", value)
-        return super()._look(query, key, value, self._bias_behind(bias), self._seen_behind(seen), asked)
+        return super()._look(query, key, value, bias, self._seen_behind(seen), asked)
 
     def _behind(self, name, of_sequence):
         """The learned rows and behind them those of the sequence: `(B, H, N + S, d)`."""
@@ -85,10 +86,10 @@ class PersistentMemory(_heads.HeadedPairwise):
             [ops.broadcast_to(learned, (ops.shape(of_sequence)[0], *learned.shape)), of_sequence], axis=2
         )
 
-    def _bias_behind(self, bias):
-        if bias is None or bias.shape[3] == 1:
-            # One number for a whole row of scores moves all of them alike, as it would without the learned rows.
-            return bias
+    def _bias_behind(self, bias, length):
+        if bias is None:
+            return None
+        bias = ops.broadcast_to(bias, (*ops.shape(bias)[:3], length))
         return ops.concatenate([ops.zeros((*ops.shape(bias)[:3], self.slots), dtype=bias.dtype), bias], axis=3)
 
     def _seen_behind(self, seen):

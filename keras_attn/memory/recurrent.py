@@ -21,8 +21,9 @@ class MemoryCell(keras.layers.Layer):
     `initial_memory` what it keeps, in `access` how it goes on, and in `weights_of` what it looked at.
 
     Its output is `[controller's output; what was read]`, and that is its first state too. All states are of shape
-    `(B, size)`, as masks and `stateful` of `keras.layers.RNN` want them. Whatever the policy it computes in float32:
-    errors would add up from step to step.
+    `(B, size)`, as masks and `stateful` of `keras.layers.RNN` want them, and zeros are the beginning, as for each cell
+    of Keras: what is kept is how far the memory has come from what it began with. Whatever the policy it computes in
+    float32: errors would add up from step to step.
     """
 
     def __init__(self, units, slots, slot_width, read_heads, write_heads, controller, **kwargs):
@@ -45,9 +46,9 @@ class MemoryCell(keras.layers.Layer):
         """What is kept from step to step: names and shapes without the batch."""
         raise NotImplementedError(f"{type(self).__name__} must say what it keeps: `memory_shapes`.")
 
-    def initial_memory(self, batch_size):
-        """What is kept before the first step: tensors by name."""
-        raise NotImplementedError(f"{type(self).__name__} must say what it begins with: `initial_memory`.")
+    def initial_memory(self):
+        """What is kept before the first step, of what is not zero then: tensors by name, without the batch."""
+        return {}
 
     def access(self, asked, memory):
         """What is read `(B, R, d)` and the memory after it, from what the controller said and the memory before."""
@@ -82,9 +83,7 @@ class MemoryCell(keras.layers.Layer):
 
     def get_initial_state(self, batch_size=None):
         """The states before the first step."""
-        sizes = [self.output_size, *self.controller.state_sizes]
-        zeros = [ops.zeros((batch_size, size), dtype="float32") for size in sizes]
-        return [*zeros, *self._packed(self.initial_memory(batch_size))]
+        return [ops.zeros((batch_size, size), dtype="float32") for size in self.state_size]
 
     def call(self, inputs, states, training=None):
         return self.advance(self.project(inputs), states)
@@ -98,17 +97,21 @@ class MemoryCell(keras.layers.Layer):
         count = 1 + len(self.controller.state_sizes)
         output, controller_states = self.controller.advance(projected, states[0], states[1:count])
         asked = ops.matmul(output, self.interface_kernel) + self.interface_bias
-        reads, memory = self.access(_unpacked(ops.clip(asked, -LIMIT, LIMIT), self.interface), self.memory_of(states))
+        asked = _unpacked(ops.clip(asked, -LIMIT, LIMIT), self.interface)
+        start = self.initial_memory()
+        reads, memory = self.access(asked, self._memory_of(states, start))
         output = ops.concatenate([output, _flat(reads)], axis=-1)
-        return output, [output, *controller_states, *self._packed(memory)]
+        moved = (memory[name] - start[name] if name in start else memory[name] for name in self.memory_shapes)
+        return output, [output, *controller_states, *map(_flat, moved)]
 
     def memory_of(self, states):
         """What is kept, by name and in its own shape, from the cell's states."""
-        parts = states[1 + len(self.controller.state_sizes) :]
-        return {name: ops.reshape(x, (-1, *shape)) for (name, shape), x in zip(self.memory_shapes.items(), parts)}
+        return self._memory_of(states, self.initial_memory())
 
-    def _packed(self, memory):
-        return [_flat(memory[name]) for name in self.memory_shapes]
+    def _memory_of(self, states, start):
+        parts = states[1 + len(self.controller.state_sizes) :]
+        moved = {name: ops.reshape(x, (-1, *shape)) for (name, shape), x in zip(self.memory_shapes.items(), parts)}
+        return {name: x + start[name] if name in start else x for name, x in moved.items()}
 
     def get_config(self):
         options = {
@@ -197,7 +200,7 @@ class RecurrentMemory(SlotMemory):
         if not self.stateful:
             start = self.cell.get_initial_state(ops.shape(inputs)[0])
         else:
-            self._check_batch(inputs.shape[0])
+            inputs = self._of_stored_batch(inputs)
             start = [ops.copy(ops.convert_to_tensor(stored)) for stored in self._stored]
         outputs, *states = loop(self.cell.project(inputs), initial_state=start, mask=mask)
         if self.stateful:
@@ -208,12 +211,12 @@ class RecurrentMemory(SlotMemory):
         return self.output_dense(ops.cast(outputs, self.compute_dtype))
 
     def initial_state(self, batch_size, max_length=None):
-        """The cell's states before the first position, each `(B, size)`."""
+        """The cell's states before the first position, each `(B, size)`: zeros."""
         return self.cell.get_initial_state(batch_size)
 
     def step(self, inputs, state):
         """Output `(B, D)` and next state for inputs `(B, D)` at the next position."""
-        self._check_state(state)
+        self._check_state(state, batch=inputs.shape[0])
         output, state = self.cell.advance(self.cell.project(inputs), state)
         return self._finish(output), state
 
@@ -222,7 +225,7 @@ class RecurrentMemory(SlotMemory):
 
         Where the mask `(B, n)` is False the state stays as it was, and the output is zero.
         """
-        self._check_state(state)
+        self._check_state(state, batch=inputs.shape[0])
         mask = None if mask is None else ops.cast(mask, "bool")
         outputs, *state = self._loop(self.cell.project(masks.zero(inputs, mask)), initial_state=state, mask=mask)
         return masks.zero(self._finish(outputs), mask), state
@@ -239,7 +242,7 @@ class RecurrentMemory(SlotMemory):
     def reset_state(self):
         """With `stateful`, forgets: the next call starts as the first one did."""
         self._check_stateful()
-        self._store(self.cell.get_initial_state(self._stored[0].shape[0]))
+        self._store([ops.zeros_like(stored) for stored in self._stored])
 
     def restore_state(self, state):
         """With `stateful`, makes the next call start from a state that `stored_state` gave.
@@ -269,16 +272,18 @@ class RecurrentMemory(SlotMemory):
             )
             for index, size in enumerate(self.cell.state_size)
         ]
-        self.reset_state()
 
     def _store(self, states):
         for stored, state in zip(self._stored, states):
             stored.assign(state)
 
     def load_own_variables(self, store):
-        if self.stateful:
-            self._check_state([store[key] for key in sorted(store.keys(), key=int)], batch=self._stored[0].shape[0])
-        super().load_own_variables(store)
+        # Weights are the same with a stored memory and without. Where a file has none, it begins anew.
+        states = [store[key] for key in sorted(store.keys(), key=int)]
+        if self.stateful and states:
+            self.restore_state(states)
+        elif self.stateful:
+            self.reset_state()
 
     def _check_stateful(self):
         if not self._stored:
@@ -287,13 +292,18 @@ class RecurrentMemory(SlotMemory):
                 f"Received: stateful={self.stateful}, built={self.built}"
             )
 
-    def _check_batch(self, batch):
-        stored = self._stored[0].shape[0]
+    def _of_stored_batch(self, inputs):
+        """The inputs, once it is sure that they are as many sequences as memories are stored for."""
+        batch, stored = inputs.shape[0], self._stored[0].shape[0]
+        if batch is None:
+            # Known once it runs: nothing of the wrong batch can be put beside.
+            return ops.concatenate([inputs, ops.zeros((stored, ops.shape(inputs)[1], 0), dtype=inputs.dtype)], axis=-1)
         if batch != stored:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} is stateful and stores memories for a batch of {stored}: call it "
                 f"with as many sequences, or build another. Received: a batch of {batch}"
             )
+        return inputs
 
     def _check_state(self, state, batch=None):
         sizes, shapes = self.cell.state_size, [tuple(x.shape) for x in state]

@@ -23,7 +23,9 @@ class SegmentMemory(SlotMemory):
     with sinusoids r of the distance and learned u, v, W. It is always causal, and time and memory are linear in the
     length. No gradient passes into earlier segments, except to the projections of keys and values.
 
-    A state has a fixed size, whatever the length: `prefill` of one segment after another trains or reads as a whole.
+    A state has a fixed size, whatever the length: `prefill` of one segment after another reads as a whole. What it
+    brings from the segments before is fixed: their keys and values, and a learned compression, get gradients only where
+    a sequence is given as a whole.
 
     Args:
         num_heads: number of heads, at least 1.

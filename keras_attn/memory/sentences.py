@@ -105,7 +105,7 @@ class SentenceEncoder(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, table=None, reverse=False):
-        self._check_call(tuple(inputs.shape), table, reverse)
+        self._check_call(inputs, table, reverse)
         embeddings = ops.cast(self.embeddings, self.compute_dtype)
         if reverse:
             return ops.matmul(inputs, ops.transpose(embeddings[:, -1]))
@@ -115,11 +115,17 @@ class SentenceEncoder(keras.layers.Layer):
         sentences = ENCODINGS[self.encoding](ops.take(embeddings, ids, axis=0), mask)  # (..., R, d)
         return sentences if self.tables and table is None else sentences[..., 0, :]
 
-    def _check_call(self, shape, table, reverse):
-        if flag("reverse", reverse) and shape[-1] != self.units:
+    def _check_call(self, inputs, table, reverse):
+        if flag("reverse", reverse) and inputs.shape[-1] != self.units:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r} goes back from vectors of width {self.units}, its `units`. "
-                f"Received: inputs of shape {shape}"
+                f"Received: inputs of shape {tuple(inputs.shape)}"
+            )
+        if not reverse and not keras.backend.is_int_dtype(inputs.dtype):
+            # Half precision has not a number for each word, and what is padding would be a guess.
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} takes word ids, which are whole numbers: "
+                f"`keras.Input(..., dtype='int32')`. Received: inputs of dtype {inputs.dtype}"
             )
         if table is not None and not 0 <= table < (self.tables or 1):
             raise ValueError(f"`table` must be in [0, {self.tables or 1}). Received: table={table!r}")
@@ -135,7 +141,7 @@ class SentenceEncoder(keras.layers.Layer):
         return (*input_shape[:-1], *((self.tables,) if self.tables and table is None else ()), self.units)
 
     def compute_output_spec(self, inputs, table=None, reverse=False):
-        self._check_call(tuple(inputs.shape), table, reverse)
+        self._check_call(inputs, table, reverse)
         return keras.KerasTensor(self.compute_output_shape(tuple(inputs.shape), table, reverse), self.compute_dtype)
 
     def get_config(self):

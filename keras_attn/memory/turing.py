@@ -17,7 +17,8 @@ class NeuralTuringMachineCell(MemoryCell):
     """One step of a neural Turing machine, for `keras.layers.RNN`; see `NeuralTuringMachine`.
 
     Its output is `[h_t; r_t]`, what the controller says and what the heads have read. It computes in float32 whatever
-    the policy.
+    the policy; a `keras.layers.RNN` around it rounds states that it returns or stores to its own, so under a mixed
+    policy give it `dtype="float32"`.
 
     Args:
         units: width of the controller, at least 1; a cell as controller has its own.
@@ -94,16 +95,11 @@ class NeuralTuringMachineCell(MemoryCell):
         if self.initial_memory_from == "learned":
             self.first_memory = self.add_weight(name="first_memory", shape=shapes["memory"], autocast=False)
 
-    def initial_memory(self, batch_size):
-        weights = ops.softmax(ops.convert_to_tensor(self.first_weights), axis=-1)
-        shape = self.memory_shapes["memory"]
-        if self.initial_memory_from == "learned":
-            memory = ops.convert_to_tensor(self.first_memory)
-        else:
-            memory = CONSTANT * ops.ones(shape, dtype="float32")
+    def initial_memory(self):
+        learned = self.initial_memory_from == "learned"
         return {
-            "memory": ops.broadcast_to(memory[None], (batch_size, *shape)),
-            "weights": ops.broadcast_to(weights[None], (batch_size, *weights.shape)),
+            "memory": ops.convert_to_tensor(self.first_memory) if learned else CONSTANT,
+            "weights": ops.softmax(ops.convert_to_tensor(self.first_weights), axis=-1),
         }
 
     def access(self, asked, memory):
