@@ -58,9 +58,8 @@ class ShortConvolution(keras.layers.Layer):
     def _slid(self, padded):
         """The convolution where all of the kernel is within what came."""
         # Slices count from the end, so that the length may be unknown.
-        return sum(
-            padded[:, first : (first + 1 - self.width) or None] * self.kernel[first] for first in range(self.width)
-        )
+        kernel = ops.cast(self.kernel, padded.dtype)
+        return sum(padded[:, first : (first + 1 - self.width) or None] * kernel[first] for first in range(self.width))
 
     def initial_state(self, batch_size, max_length=None):
         """What stands before the first position: the last inputs `(B, width, D)`, zeros."""

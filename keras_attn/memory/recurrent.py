@@ -242,7 +242,7 @@ class RecurrentMemory(SlotMemory):
     def reset_state(self):
         """With `stateful`, forgets: the next call starts as the first one did."""
         self._check_stateful()
-        self._store([ops.zeros_like(stored) for stored in self._stored])
+        self._store(self.cell.get_initial_state(self._stored[0].shape[0]))
 
     def restore_state(self, state):
         """With `stateful`, makes the next call start from a state that `stored_state` gave.

@@ -73,10 +73,11 @@ def test_every_query_looks_at_the_learned_rows_whatever_hides_the_others(chunk_s
         close(both[1], weights, 1e-4)
 
 
-def test_a_bias_is_for_positions_alone():
+@pytest.mark.parametrize("width", [S, 1])
+def test_a_bias_is_for_positions_alone(width):
     query, value = normal(B, T, D), normal(B, S, D, seed=1)
     layer = built(query.shape, value.shape)
-    weights = layer(query, value, attention_bias=np.full((T, S), -50.0, "float32"), return_attention_scores=True)[1]
+    weights = layer(query, value, attention_bias=np.full((T, width), -50.0, "float32"), return_attention_scores=True)[1]
     close(numpy(weights)[..., :N].sum(-1), np.ones((B, 2, T)))
 
 

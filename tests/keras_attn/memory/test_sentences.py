@@ -133,3 +133,8 @@ def test_what_cannot_go_back_and_tables_that_are_not_there_are_refused():
         built()(np.ones((2, 5), "float32"), reverse=True)
     with pytest.raises(ValueError, match=r"\[0, 2\)"):
         built(tables=R)(ids(S, J), table=2)
+
+
+def test_word_ids_that_are_not_whole_numbers_are_refused():
+    with pytest.raises(ValueError, match="dtype='int32'"):
+        SentenceEncoder(11, 4)(keras.Input((5, 3)))

@@ -165,11 +165,55 @@ def test_another_batch_or_memory_is_refused_and_what_is_stored_stays(tmp_path):
         layer.restore_state(other.stored_state())
     with pytest.raises(ValueError, match="7 slots of 2"):
         layer.step(ops.convert_to_tensor(normal(B, D)), other.initial_state(B))
+    with pytest.raises(ValueError, match="7 slots of 2"):
+        layer.step(ops.convert_to_tensor(normal(B, D)), layer.initial_state(1))
     keras.Sequential([keras.Input(batch_shape=(B, T, D)), other]).save_weights(tmp_path / "other.weights.h5")
     with pytest.raises(ValueError):
         keras.Sequential([keras.Input(batch_shape=(B, T, D)), layer]).load_weights(tmp_path / "other.weights.h5")
     for old, new in zip(before, layer.stored_state()):
         np.testing.assert_array_equal(numpy(new), old)
+
+
+def test_a_stateful_machine_within_a_model_begins_as_one_without_state():
+    class Outer(keras.Model):
+        def __init__(self, stateful):
+            super().__init__()
+            self.inner = NeuralTuringMachine(N, WIDTH, initial_memory="learned", stateful=stateful)
+
+        def call(self, inputs):
+            return self.inner(inputs)
+
+    inputs, outer, plain = normal(B, T, D), Outer(True), Outer(False)
+    first = numpy(outer(inputs))
+    plain(inputs)
+    plain.set_weights([numpy(weight) for weight in outer.trainable_weights])
+    np.testing.assert_allclose(first, numpy(plain(inputs)), rtol=1e-4, atol=1e-5)
+
+
+def test_keras_s_own_layer_stores_a_cell_s_states_and_resets_them():
+    cell = NeuralTuringMachineCell(units=3, slots=N, slot_width=WIDTH)
+    layer, inputs = keras.layers.RNN(cell, stateful=True), normal(B, T, D)
+    layer.build((B, T, D))
+    first = numpy(layer(inputs))
+    assert np.abs(numpy(layer(inputs)) - first).max() > 1e-4
+    layer.reset_state()
+    np.testing.assert_allclose(numpy(layer(inputs)), first, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_go_from_a_stateless_machine_to_a_stateful_one_and_back(tmp_path):
+    def model(stateful, batch):
+        return keras.Sequential(
+            [keras.Input(batch_shape=(batch, T, D)), NeuralTuringMachine(N, WIDTH, stateful=stateful)]
+        )
+
+    plain, stateful, again = model(False, None), model(True, 1), model(False, None)
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    stateful.load_weights(tmp_path / "plain.weights.h5")
+    expected = numpy(plain(normal(1, T, D)))
+    np.testing.assert_allclose(numpy(stateful(normal(1, T, D))), expected, rtol=1e-5, atol=1e-6)
+    stateful.save_weights(tmp_path / "stateful.weights.h5")
+    again.load_weights(tmp_path / "stateful.weights.h5")
+    np.testing.assert_allclose(numpy(again(normal(1, T, D))), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_stateful_machine_of_unknown_batch_is_refused():
