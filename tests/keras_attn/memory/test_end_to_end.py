@@ -308,3 +308,10 @@ def test_an_impossible_option_is_refused_at_once(options, message):
 def test_a_story_that_does_not_fit_is_refused_and_the_error_says_what_does(query, story):
     with pytest.raises(ValueError, match=r"\(B, S, 4, 5\)" if len(query) > 1 else r"\(B, T, D\)"):
         EndToEndMemory(hops=HOPS)(np.zeros(query), np.zeros(story))
+
+
+def test_a_story_of_no_sentences_leaves_the_question():
+    query = np.ones((2, 3), "float32")
+    state, weights = EndToEndMemory()(query, np.ones((2, 0, 4, 3), "float32"), return_attention_scores=True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(state), query)
+    assert tuple(weights.shape) == (2, 3, 1, 0)
