@@ -111,6 +111,8 @@ def train(name, options):
     asked = {"model": name, "copies": copies, "steps": options.steps, "rate": options.rate, "clip": options.clip}
     if options.slots != SLOTS:
         asked["slots"] = options.slots
+    if options.amsgrad:
+        asked["amsgrad"] = True
     place = options.out / "-".join([name, *options.task])
     about = place.with_suffix(".json")
     if about.exists() and json.loads(about.read_text()) != asked:
@@ -121,7 +123,7 @@ def train(name, options):
     rate = keras.optimizers.schedules.CosineDecay(options.rate, options.steps)
     model, optimizer, state = side_by_side.initial(
         lambda: model_of(name, options.slots),
-        lambda: keras.optimizers.Adam(rate, global_clipnorm=options.clip),
+        lambda: keras.optimizers.Adam(rate, global_clipnorm=options.clip, amsgrad=options.amsgrad),
         [seed for _, seed in copies],
     )
     path = place.with_suffix(".state.npz")
@@ -200,6 +202,7 @@ def main():
     parser.add_argument("--steps", type=int, default=3_000)
     parser.add_argument("--rate", type=float, default=1e-3, help="of Adam, at first")
     parser.add_argument("--clip", type=float, default=1.0, help="the largest global norm of a gradient")
+    parser.add_argument("--amsgrad", action="store_true", help="Adam divides by the largest mean square so far")
     parser.add_argument("--slots", type=int, default=SLOTS, help="of a memory")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.inspection._calls import replaced
+from keras_attn.inspection._calls import called, replaced
 
 #: Bytes of all copies of what goes into a model, or comes out of it, at once.
 ROOM = 2**23
@@ -45,7 +45,7 @@ def nothing_there(baseline, x):
 def entrance(model, inputs, at, options):
     """The vectors x as an array, and a function `run(x, copies)` from copies of the batch to the model's output."""
     if at is None and not isinstance(inputs, (list, tuple, dict)) and _is_float(inputs):
-        return _vectors(inputs, "inputs"), lambda x, copies: model(x, **options)
+        return _vectors(inputs, "inputs"), lambda x, copies: called(model, x, **options)
     inputs = keras.tree.map_structure(lambda x: np.array(ops.convert_to_numpy(x)), inputs)
     layer = _layer(model, at)
     made = []
@@ -59,7 +59,7 @@ def entrance(model, inputs, at, options):
         return recorded
 
     with replaced(layer, recording):
-        model(inputs, **options)
+        called(model, inputs, **options)
     if len(made) != 1:
         raise ValueError(
             f"x is the output of {layer.name!r}, which must be called once in a pass: name another layer in `at`. "
@@ -71,7 +71,7 @@ def entrance(model, inputs, at, options):
         # As a layer's output is: what comes next may not take arrays.
         x = ops.convert_to_tensor(x)
         with replaced(layer, lambda call: functools.wraps(call)(lambda *args, **kwargs: x)):
-            return model(many, **options)
+            return called(model, many, **options)
 
     return _vectors(made[0], layer.name), run
 

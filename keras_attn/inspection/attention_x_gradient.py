@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_attn import masks
 from keras_attn._autodiff import pullback
-from keras_attn.inspection._calls import replaced
+from keras_attn.inspection._calls import called, replaced
 from keras_attn.inspection._entrance import chosen, one_number
 from keras_attn.inspection.weights import ASKING, _names
 
@@ -61,7 +61,7 @@ def attention_x_gradient(model, inputs, output=None, **options):
 
     def answer(look):
         with _listening(model, look):
-            return one_number(chosen(model(inputs, **{"training": False, **options}), output))
+            return one_number(chosen(called(model, inputs, **{"training": False, **options}), output))
 
     answer(hear)
     if not heard:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_attn.inspection._calls import replaced
+from keras_attn.inspection._calls import called, replaced
 from keras_attn.inspection._entrance import at_once, tiled
 from keras_attn.inspection.weights import _names
 
@@ -81,7 +81,7 @@ def implicit_weights(model, inputs, **options):
     with contextlib.ExitStack() as stack:
         for layer in layers:
             stack.enter_context(replaced(layer, functools.partial(listening, layer=layer), "compute_mix"))
-        model(inputs, **{"training": False, **options})
+        called(model, inputs, **{"training": False, **options})
     if not heard:
         names = ", ".join(layer.name for layer in model._flatten_layers(include_self=False))
         raise ValueError(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.inspection._calls import replaced
+from keras_attn.inspection._calls import called, replaced
 from keras_attn.inspection._ranks import average_ranks, checked, real_positions
 from keras_attn.lookup import choose
 
@@ -113,7 +113,7 @@ def _last_first(model, inputs):
     with contextlib.ExitStack() as stack:
         for layer in layers:
             stack.enter_context(replaced(layer, functools.partial(noting, layer=layer)))
-        model(inputs, training=False)
+        called(model, inputs, training=False)
     return [*list(dict.fromkeys(reached))[::-1], *(layer for layer in layers if layer not in reached)]
 
 

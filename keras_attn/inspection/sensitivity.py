@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn._autodiff import pullbacks
+from keras_attn.inspection._calls import called
 from keras_attn.inspection._entrance import at_once, chosen, entrance
 from keras_attn.lookup import choose
 
@@ -74,7 +75,7 @@ def _whole(model, inputs, output, reduced, at, options):
 def _in_pieces(model, inputs, output, reduced, at, options):
     """The same of a causal model: of each piece of the output by the input up to its end, zero behind it."""
     inputs = keras.tree.map_structure(ops.convert_to_numpy, inputs)
-    whole = ops.convert_to_numpy(chosen(model(inputs, **options), output))
+    whole = ops.convert_to_numpy(chosen(called(model, inputs, **options), output))
     length = whole.shape[1]
     if whole.ndim != 3:
         raise ValueError(f"A causal model has an output `(B, T, Do)`. Received: outputs of shape {whole.shape}")
@@ -83,7 +84,7 @@ def _in_pieces(model, inputs, output, reduced, at, options):
     for start, end in zip([0, *ends], ends):
         if start < end:
             seen = keras.tree.map_structure(functools.partial(_first, count=end, length=length), inputs)
-            _check_causal(ops.convert_to_numpy(chosen(model(seen, **options), output)), whole, end)
+            _check_causal(ops.convert_to_numpy(chosen(called(model, seen, **options), output)), whole, end)
             piece = _whole(model, seen, lambda y, start=start: chosen(y, output)[:, start:], reduced, at, options)
             pieces.append(np.pad(piece, [(0, length - end) if axis == 3 else (0, 0) for axis in range(piece.ndim)]))
     return np.concatenate(pieces, axis=1)

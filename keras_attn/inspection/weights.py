@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import ops
 
-from keras_attn.inspection._calls import replaced
+from keras_attn.inspection._calls import called, replaced
 
 ASKING = "return_attention_scores"
 
@@ -41,7 +41,7 @@ def weights(model, inputs, **options):
     with contextlib.ExitStack() as stack:
         for layer in layers:
             stack.enter_context(replaced(layer, functools.partial(_listening, layer=layer, heard=heard)))
-        model(inputs, **{"training": False, **options})
+        called(model, inputs, **{"training": False, **options})
     if not heard.found:
         names = ", ".join(layer.name for layer in model._flatten_layers(include_self=False))
         raise ValueError(

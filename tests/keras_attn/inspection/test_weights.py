@@ -50,6 +50,24 @@ def test_a_model_is_left_as_it_was():
     assert not any("call" in vars(layer) for layer in model._flatten_layers())
 
 
+@pytest.mark.parametrize(
+    "look",
+    [
+        inspection.weights,
+        lambda model, x: inspection.sensitivity(model, x, output=lambda y: keras.ops.sum(y, axis=(1, 2))),
+    ],
+    ids=["weights", "sensitivity"],
+)
+def test_a_stored_memory_does_not_move_on(look):
+    layer, inputs = keras_attn.NeuralTuringMachine(7, 4, stateful=True), keras.Input(batch_shape=(B, T, D))
+    model, x = keras.Model(inputs, layer(inputs)), normal(B, T, D)
+    model(x)
+    before = [numpy(state).copy() for state in layer.stored_state()]
+    look(model, x)
+    for after, kept in zip(layer.stored_state(), before):
+        np.testing.assert_array_equal(numpy(after), kept)
+
+
 @keras.saving.register_keras_serializable(package="tests")
 class Twice(layers.Layer):
     """A layer that looks twice with the same weights, once asking for weights itself, within a model of one's own."""

@@ -165,6 +165,19 @@ def test_padded_questions_get_zeros():
     assert np.all(state[1, 1] == 0.0) and np.isfinite(state).all() and np.any(state[1, 0])
 
 
+def test_questions_keep_their_mask_and_one_question_has_none():
+    class Seen(keras.layers.Layer):
+        def call(self, inputs, mask=None):
+            seen.append(None if mask is None else numpy(mask).tolist())
+            return inputs
+
+    layer, words = built(), keras.layers.Embedding(9, D, mask_zero=True)
+    seen, story = [], story_of(layer)
+    Seen()(layer(words(np.array([[3, 4], [5, 0], [0, 0]])), story))
+    Seen()(layer(normal(B, D), story))
+    assert seen == [[[True, True], [True, False], [False, False]], None]
+
+
 @every
 @pytest.mark.parametrize("linear", [0.0, 1.0])
 def test_of_an_empty_story_nothing_is_read(tying, linear):

@@ -39,6 +39,18 @@ def test_learned_rows_can_be_read_when_nothing_else_may_be():
     assert np.all(numpy(weights)[..., 3:] == 0.0)
 
 
+def test_a_mask_of_one_column_is_for_all_positions_and_no_learned_row():
+    rng = np.random.default_rng(0)
+    query, value = rng.normal(size=(2, 3, 5)).astype("float32"), rng.normal(size=(2, 7, 4)).astype("float32")
+    layer, column = KeyValueMemory(slots=3, hops=2), np.array([[True], [False], [True]])
+    found = layer(query, value, attention_mask=column, return_attention_scores=True)
+    expected = layer(query, value, attention_mask=np.repeat(column, 7, axis=1), return_attention_scores=True)
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(numpy(one), numpy(other))
+    assert np.all(numpy(found[1])[:, :, 1, 3:] == 0.0)
+    np.testing.assert_allclose(numpy(found[1])[:, :, 1, :3].sum(-1), 1.0, rtol=1e-5)
+
+
 def test_a_mask_for_each_hop_is_refused():
     with pytest.raises(ValueError, match="share one"):
         KeyValueMemory(slots=3, hops=2)(np.ones((1, 2, 5)), attention_mask=np.ones((1, 2, 2, 2)))

@@ -190,6 +190,23 @@ def test_a_stateful_machine_within_a_model_begins_as_one_without_state():
     np.testing.assert_allclose(first, numpy(plain(inputs)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="batches of tf.data need tensorflow")
+def test_a_stateful_machine_takes_batches_of_tf_data():
+    import tensorflow as tf
+
+    inputs = keras.Input(batch_shape=(B, T, D))
+    model = keras.Model(inputs, NeuralTuringMachine(N, WIDTH, stateful=True)(inputs))
+    model.compile("sgd", "mse")
+    arrays = normal(2 * B, T, D), normal(2 * B, T, D, seed=1)
+    # Of how many rows these batches are, nobody has said.
+    batches = tf.data.Dataset.from_tensor_slices(arrays).batch(B)
+    assert batches.element_spec[0].shape[0] is None
+    history = model.fit(batches, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+    with pytest.raises(Exception, match="3"):
+        model.fit(tf.data.Dataset.from_tensor_slices(arrays).batch(B + 1), epochs=1, verbose=0)
+
+
 def test_keras_s_own_layer_stores_a_cell_s_states_and_resets_them():
     cell = NeuralTuringMachineCell(units=3, slots=N, slot_width=WIDTH)
     layer, inputs = keras.layers.RNN(cell, stateful=True), normal(B, T, D)
