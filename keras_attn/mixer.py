@@ -1,6 +1,7 @@
 """The contract every mechanism keeps: `tests/keras_attn/test_contract.py` has it clause by clause."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import keras
@@ -44,6 +45,21 @@ class Mixing:
     dense: bool = False
 
 
+def once_built(method):
+    """A method of a layer that says, where the layer has not been built, that it must be, and how."""
+
+    @functools.wraps(method)
+    def checked(self, *args, **kwargs):
+        if not self.built:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} has no weights yet: call it on inputs, or "
+                f"`build((None, T, D))`, before `{method.__name__}`. Received: a layer that is not built"
+            )
+        return method(self, *args, **kwargs)
+
+    return checked
+
+
 class Mixer(keras.layers.Layer):
     """A layer that moves information between positions: `(B, T, D) -> (B, T, D)`.
 
@@ -68,6 +84,11 @@ class Mixer(keras.layers.Layer):
     can_step = False
     can_read = False
     parts = ()
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "initial_state" in vars(cls):
+            cls.initial_state = once_built(cls.initial_state)
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

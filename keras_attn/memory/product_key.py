@@ -5,6 +5,7 @@ from keras_attn import masks, normalizers
 from keras_attn.lookup import choose, number, whole_number
 from keras_attn.memory import _heads
 from keras_attn.memory._lookup import Lookup
+from keras_attn.mixer import once_built
 
 NORMS = ("layer", "batch")
 
@@ -134,6 +135,7 @@ class ProductKeyMemory(Lookup):
         )
         self.built = True
 
+    @once_built
     def lookup(self, inputs, mask=None, training=None):
         """Which slots each head reads, `(B, H, T, k)` int32, best first, and with which weights, `(B, H, T, k)`."""
         inputs = masks.zero(ops.cast(inputs, self.compute_dtype), mask)

@@ -368,6 +368,12 @@ def test_8_step_by_step_equals_all_at_once(spec):
     close(ops.stack(steps, axis=1), layer(inputs, use_causal_mask=True))
 
 
+@specs(lambda layer: layer.can_step)
+def test_8_a_state_is_refused_before_there_are_weights(spec):
+    with pytest.raises(ValueError, match="not built"):
+        mixers.get(spec).initial_state(B, T)
+
+
 @pytest.mark.parametrize("count", [1, 3, T])
 @specs(lambda layer: layer.can_step)
 def test_8_several_steps_at_a_time_equal_all_at_once(spec, count):

@@ -90,6 +90,11 @@ def test_slots_and_weights_alone_say_what_all_weights_say():
     assert np.all(np.diff(weights, axis=-1) <= 0.0)
 
 
+def test_slots_are_looked_up_once_there_are_some():
+    with pytest.raises(ValueError, match="not built"):
+        ProductKeyMemory(half_keys=3, k=2, key_dim=4).lookup(np.ones((1, 2, 5), "float32"))
+
+
 def test_only_what_is_read_gets_a_gradient():
     inputs, layer = normal(1, 1, D), built(num_heads=1)
     before, model = numpy(layer.values).copy(), keras.Sequential([keras.Input((1, D)), layer])
