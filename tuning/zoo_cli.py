@@ -60,6 +60,11 @@ def evaluate(name: NAME, backend: BACKEND = None):
         from zoo.subjects import SUBJECTS
 
         card = store.card(name)
+        if card.get("subject") not in SUBJECTS:
+            raise ValueError(
+                f"{name} cannot be judged anew: its card must name a subject, one of {', '.join(SUBJECTS)}. "
+                f"Received: {card.get('subject')!r}"
+            )
         task, subject = store.load(name), SUBJECTS[card["subject"]]
         typer.echo(subject.data)
         found = subject.judge(task)

@@ -1,5 +1,7 @@
 """What a preset says of one input, in words: what `keras-attn zoo predict` prints."""
 
+import os
+
 import keras_hub
 import numpy as np
 from keras import ops
@@ -42,7 +44,7 @@ def answer(name, given):
     ['for', 'against']
     """
     task = store.load(name)
-    card = store.card(name)
+    card = store.card(name) if store.has_card(name) else {}
     for kind, words in _ANSWERS.items():
         if isinstance(task, kind):
             return words(task, _read(task, given), card)
@@ -51,9 +53,11 @@ def answer(name, given):
 
 def _read(task, given):
     """What the task takes, without a batch axis."""
-    reading.check_input(given)
     if isinstance(task, (MixerTextClassifier, MixerTagger, MixerCausalLM, MixerSeq2SeqLM, MixerStoryAnswerer)):
+        if reading.is_file(given) and os.path.isfile(given):
+            raise ValueError(f"The model takes texts, not files. Received: {str(given)!r}, which is a file")
         return given
+    reading.check_input(given)
     if not reading.is_file(given):
         raise ValueError(
             f"The model takes no texts: name a file of an image, a sound or numbers. Received: {given[:40]!r}"
@@ -96,11 +100,23 @@ def _answers(task, given, card):
 
 
 def _tags(task, given, card):
-    words = given.split()
-    numbers = task.predict([words], verbose=0)[0].argmax(axis=-1)
-    names = card.get("classes") or [str(number) for number in range(task.num_classes)]
-    starts = task.preprocessor.first_pieces([words])[0]
-    return [f"{word}\t{names[numbers[start]]}" for word, start in zip(words, starts)]
+    names, lines = card.get("classes") or [str(number) for number in range(task.num_classes)], []
+    for words in _stretches(given.split(), task.preprocessor):
+        numbers = task.predict([words], verbose=0)[0].argmax(axis=-1)
+        starts = task.preprocessor.first_pieces([words])[0]
+        lines += [f"{word}\t{names[numbers[start]]}" for word, start in zip(words, starts)]
+    return lines
+
+
+def _stretches(words, preprocessor):
+    """The words in parts, each of as many as the model reads at once."""
+    while words:
+        count = len(preprocessor.first_pieces([words])[0])
+        if count < len(words):
+            # Of the last one the model may not see the end.
+            count = max(1, count - 1)
+        yield words[:count]
+        words = words[count:]
 
 
 def _steps(task, given, card):

@@ -25,9 +25,10 @@ class MaskedMean(keras.layers.Layer):
     """
 
     def call(self, inputs, padding_mask):
-        total = ops.sum(masks.zero(inputs, padding_mask), axis=1)  # (B, D)
-        count = ops.sum(ops.cast(ops.cast(padding_mask, "bool"), inputs.dtype), axis=1, keepdims=True)
-        return total / ops.maximum(count, 1)
+        # Sums of many half-precision numbers lose the small ones.
+        total = ops.sum(ops.cast(masks.zero(inputs, padding_mask), "float32"), axis=1)  # (B, D)
+        count = ops.sum(ops.cast(ops.cast(padding_mask, "bool"), "float32"), axis=1, keepdims=True)
+        return ops.cast(total / ops.maximum(count, 1.0), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1])
@@ -129,6 +130,9 @@ class PreparedAtOnce:
 
     def prepare(self, x, y=None, sample_weight=None):
         """Inputs, answers and weights as the model takes them, if there is a preprocessor and inputs are raw."""
+        if self.preprocessor is not None:
+            _check_prepared(x)
+            x = ops.convert_to_numpy(x) if ops.is_tensor(x) else x
         raw = self.preprocessor is not None and isinstance(x, (list, tuple, np.ndarray))
         return keras.utils.unpack_x_y_sample_weight(
             self.preprocessor(x, y=y, sample_weight=sample_weight) if raw else (x, y, sample_weight)
@@ -146,3 +150,14 @@ class PreparedAtOnce:
 
     def predict(self, x, *args, **kwargs):
         return super().predict(self.prepare(x)[0], *args, **kwargs)
+
+
+def _check_prepared(x):
+    """Refuses batches of tf.data that are raw."""
+    spec = getattr(x, "element_spec", None)
+    inputs = spec[0] if isinstance(spec, tuple) else spec
+    if inputs is not None and not isinstance(inputs, dict):
+        raise ValueError(
+            "Raw inputs come as a list or an array, and batches of tf.data as dicts that the preprocessor has made. "
+            f"Received: batches of {inputs}"
+        )

@@ -45,7 +45,10 @@ def is_file(given):
 
 
 def read_numbers(path):
-    """An array from a .npy file, or the columns of a .csv file `(T, C)`, whose first line may be names."""
+    """An array from a .npy file, or the columns of a .csv file `(T, C)`, whose first line may be names.
+
+    An empty cell is NaN.
+    """
     path = Path(path)
     if path.suffix.lower() not in NUMBERS:
         raise ValueError(f"Numbers are read from {' or '.join(NUMBERS)}. Received: {path.name!r}")
@@ -53,9 +56,12 @@ def read_numbers(path):
         if path.suffix.lower() == ".npy":
             found = np.load(path, allow_pickle=False)
         else:
-            with open(path, encoding="utf-8") as file:
-                names = not _are_numbers(file.readline())
-            found = np.loadtxt(path, delimiter=",", skiprows=int(names), ndmin=2, encoding="utf-8")
+            # With or without the mark that some programs put at a file's beginning.
+            with open(path, encoding="utf-8-sig") as file:
+                names = not any(map(_is_number, file.readline().split(",")))
+            found = np.loadtxt(
+                path, delimiter=",", skiprows=int(names), ndmin=2, encoding="utf-8-sig", converters=_as_number
+            )
     except (ValueError, UnicodeDecodeError, EOFError) as error:
         raise ValueError(f"{path.name!r} cannot be read as numbers: {error}") from None
     if found.dtype.kind not in "fiub" or not found.size:
@@ -81,16 +87,31 @@ def read_sound(path, sample_rate):
 
 
 def read_image(path, shape):
-    """An image file as float32 from 0 to 255, `(H, W, C)` of that shape; sizes that are None stay as they are."""
+    """An image file as float32 from 0 to 255, `(H, W, C)` of that shape; sizes that are None stay as they are.
+
+    Behind what can be seen through stands white.
+    """
     if Path(path).suffix.lower() in NUMBERS:
         return as_image(read_numbers(path).astype("float32"), shape)
     import PIL.Image
 
     height, width, channels = shape
-    with PIL.Image.open(path) as file:
-        image = _eight_bits(file).convert("L" if channels == 1 else "RGB")
-        image = image.resize((width or image.width, height or image.height), PIL.Image.Resampling.BILINEAR)
+    try:
+        with PIL.Image.open(path) as file:
+            image = _on_white(_eight_bits(file)).convert("L" if channels == 1 else "RGB")
+    except (PIL.UnidentifiedImageError, SyntaxError, EOFError) as error:
+        raise ValueError(f"{Path(path).name!r} cannot be read as an image: {error}") from None
+    image = image.resize((width or image.width, height or image.height), PIL.Image.Resampling.BILINEAR)
     return as_image(np.asarray(image, dtype="float32"), shape)
+
+
+def _on_white(image):
+    import PIL.Image
+
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)
 
 
 def _eight_bits(image):
@@ -118,8 +139,13 @@ def as_image(image, shape):
     return image
 
 
-def _are_numbers(line):
+def _is_number(cell):
     try:
-        return bool([float(part) for part in line.split(",")])
+        float(cell)
     except ValueError:
         return False
+    return True
+
+
+def _as_number(cell):
+    return float(cell) if cell.strip() else np.nan

@@ -158,18 +158,21 @@ def _check_config(node, where):
 
 def _check_files(node, where):
     """Refuses what would make a tokenizer read a file outside the preset."""
-    name, vocabulary = node.get("config_file"), node.get("vocabulary")
+    name = node.get("config_file")
     # KerasHub joins this name to the preset's path.
     if name is not None and not (isinstance(name, str) and re.fullmatch(r"\w+\.json", name)):
         raise PresetError(f"{where} has config_file={name!r}, which is not a plain file name.")
-    if vocabulary is not None:
-        raise PresetError(f"{where} has a vocabulary; it belongs into assets/. Received: {str(vocabulary)[:80]!r}")
+    # A text among these is a path to KerasHub's tokenizers.
+    for part in ("vocabulary", "merges", "proto"):
+        if node.get(part) is not None:
+            raise PresetError(f"{where} has {part}; it belongs into assets/. Received: {str(node[part])[:80]!r}")
 
 
 def _check_class(node, where):
     name, module, registered = (node.get(key) for key in ("class_name", "module", "registered_name"))
     named = f"{where} names class_name={name!r}, module={module!r}, registered_name={registered!r}"
-    if not isinstance(name, str) or name.startswith("__") or name in CARRY_CODE:
+    # A name with dots Keras would look up in parts: keras and layers.Lambda.
+    if not isinstance(name, str) or name.startswith("__") or "." in name or name in CARRY_CODE:
         raise PresetError(f"{named}: lambdas and layers that carry code are refused.")
     if not isinstance(registered, (str, type(None))) or not isinstance(module, (str, type(None))):
         raise PresetError(f"{named}: names are texts.")

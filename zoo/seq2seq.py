@@ -12,7 +12,7 @@ from zoo.encoder import TokenEncoder
 from zoo.generation import generate
 from zoo.text import MixerTokenizer
 
-SOURCE_TOKENIZER = "source_tokenizer.json"
+TOKENIZER, SOURCE_TOKENIZER = "tokenizer.json", "source_tokenizer.json"
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -147,6 +147,15 @@ class MixerSeq2SeqBackbone(keras_hub.models.Backbone):
         }
 
 
+def _in_file(tokenizer, name):
+    """The tokenizer as one that presets keep in that file: a copy, if its own is another, which others may count on."""
+    if tokenizer.config_file == name:
+        return tokenizer
+    copy = type(tokenizer).from_config({**tokenizer.get_config(), "config_file": name})
+    copy.set_vocabulary(tokenizer.vocabulary)
+    return copy
+
+
 @keras.saving.register_keras_serializable(package="zoo")
 class MixerSeq2SeqLMPreprocessor(keras_hub.models.Seq2SeqLMPreprocessor):
     """Pairs of texts to the backbone's inputs, with the target's next tokens to learn; and back to text.
@@ -183,11 +192,12 @@ class MixerSeq2SeqLMPreprocessor(keras_hub.models.Seq2SeqLMPreprocessor):
         decoder_sequence_length=64,
         **kwargs,
     ):
+        if source_tokenizer is tokenizer:
+            source_tokenizer = None
+        # Two tokenizers of one preset must not overwrite each other.
+        tokenizer = _in_file(tokenizer, TOKENIZER)
         super().__init__(tokenizer, encoder_sequence_length, decoder_sequence_length, **kwargs)
-        self.source_tokenizer = source_tokenizer
-        if source_tokenizer is not None and source_tokenizer is not tokenizer:
-            # Two tokenizers of one preset must not overwrite each other.
-            source_tokenizer.config_file = SOURCE_TOKENIZER
+        self.source_tokenizer = None if source_tokenizer is None else _in_file(source_tokenizer, SOURCE_TOKENIZER)
 
     def call(
         self,

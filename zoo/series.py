@@ -266,7 +266,8 @@ class MixerSeriesBackbone(keras_hub.models.Backbone):
         inputs = keras.Input(shape=(sequence_length, channels), name="series")
         x = inputs
         if standardize:
-            x = StandardizeOverTime(dtype=dtype, name="standardize")(x)
+            # Half precision has no room for raw numbers, nor for their sums.
+            x = StandardizeOverTime(dtype="float32", name="standardize")(x)
         if marks_missing:
             x = MissingAsZero(marks=True, dtype=dtype, name="missing")(x)
         if patch_size > 1:
@@ -378,6 +379,11 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     def _last_steps(self, series):
+        if series.shape[-1] != len(self.mean):
+            raise ValueError(
+                f"Series must have {len(self.mean)} channels, (B, T, {len(self.mean)}), as those that `mean` and "
+                f"`deviation` are of. Received: an array of shape {tuple(series.shape)}"
+            )
         return series if self.sequence_length is None else series[..., -self.sequence_length :, :]
 
     def _standardize(self, numbers, channels=slice(None)):
@@ -539,34 +545,34 @@ class MixerForecaster(keras_hub.models.Task):
         ahead = None if ahead is None else list(ahead)
         if ahead is not None:
             _check_ahead(ahead, targets, backbone.channels, channel_independent)
-        if preprocessor is not None and preprocessor.ahead != ahead:
-            raise ValueError(
-                f"The preprocessor must have the forecaster's `ahead`, {ahead}. Received: ahead={preprocessor.ahead}"
-            )
+        if preprocessor is not None:
+            _check_preprocessor(preprocessor, targets, ahead, channel_independent)
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
         policy = {"dtype": backbone.dtype_policy}
         self.pooler = (LastStep if pooling == "last" else keras.layers.Flatten)(name="pooled", **policy)
-        self.last_values = LastStep(targets, name="last_values", **policy)
+        # Raw numbers may be too large or too fine for half precision.
+        exact = {"dtype": "float32"}
+        self.last_values = LastStep(targets, name="last_values", **exact)
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout", **policy)
         width = len(targets) if ahead is None else STEP_WIDTH
         self.output_dense = keras.layers.Dense(horizon * width, name="changes", **policy)
 
         # === Functional Model ===
         series = keras.Input(shape=(backbone.sequence_length, None), name="series") if channel_independent else None
-        inputs = ChannelsApart(name="channels_apart", **policy)(series) if channel_independent else backbone.input
+        inputs = ChannelsApart(name="channels_apart", **exact)(series) if channel_independent else backbone.input
         changes = self.output_dense(self.output_dropout(self.pooler(backbone(inputs))))
         changes = keras.layers.Reshape((horizon, width), name="steps", **policy)(changes)
         if ahead is not None:
             known = keras.Input(shape=(horizon, len(ahead)), name="ahead")
             changes = _tell(changes, known, len(targets), policy)
         if backbone.standardize:
-            changes = ScaleBack(targets, name="scale_back", **policy)(changes, series=inputs)
-        last = keras.layers.Reshape((1, len(targets)), name="last", **policy)(self.last_values(inputs))
-        outputs = keras.layers.Add(name="forecast", **policy)([changes, last])
+            changes = ScaleBack(targets, name="scale_back", **exact)(changes, series=inputs)
+        last = keras.layers.Reshape((1, len(targets)), name="last", **exact)(self.last_values(inputs))
+        outputs = keras.layers.Add(name="forecast", **exact)([changes, last])
         if channel_independent:
-            outputs = ChannelsTogether(name="channels_together", **policy)(outputs, like=series)
+            outputs = ChannelsTogether(name="channels_together", **exact)(outputs, like=series)
         given = series if channel_independent else inputs
         super().__init__(
             inputs=given if ahead is None else {"series": given, "ahead": known}, outputs=outputs, **kwargs
@@ -599,6 +605,16 @@ class MixerForecaster(keras_hub.models.Task):
             "channel_independent": self.channel_independent,
             "ahead": None if self.ahead is None else list(self.ahead),
         }
+
+
+def _check_preprocessor(preprocessor, targets, ahead, channel_independent):
+    # Of channels by themselves all are forecast, however many there are.
+    targets = list(range(len(preprocessor.mean))) if channel_independent else targets
+    if (preprocessor.targets, preprocessor.ahead) != (targets, ahead):
+        raise ValueError(
+            f"The preprocessor must have the forecaster's `targets`, {targets}, and its `ahead`, {ahead}. "
+            f"Received: targets={preprocessor.targets}, ahead={preprocessor.ahead}"
+        )
 
 
 def _check_ahead(ahead, targets, channels, channel_independent):

@@ -107,6 +107,11 @@ def card(name_or_directory):
     return safety.read_json(_find(name_or_directory), "card.json")
 
 
+def has_card(name_or_directory):
+    """Whether a preset, named or by its directory, has a card; `save` writes one only if it is given."""
+    return (_find(name_or_directory) / "card.json").is_file()
+
+
 def load(name_or_directory):
     """The trained task model of a preset, verified before anything is built.
 
@@ -203,9 +208,19 @@ def _copy_untrained(task):
     # KerasHub cannot read mixed policies.
     config["backbone"]["config"]["dtype"] = keras.dtype_policies.serialize(keras.DTypePolicy("float32"))
     copy = type(task).from_config(config)
-    copy.set_weights(task.get_weights())
     copy.preprocessor = task.preprocessor  # With its vocabulary, which no config holds.
+    for (_, weights), (twin, _) in zip(_weights_of_layers(task), _weights_of_layers(copy), strict=True):
+        twin.load_own_variables(weights)
     return copy
+
+
+def _weights_of_layers(task):
+    """Each layer with weights of its own, and these as they go into files: what LoRA adds is then within them."""
+    for layer in task._flatten_layers():
+        weights = {}
+        layer.save_own_variables(weights)
+        if weights:
+            yield layer, weights
 
 
 def _halve(file):

@@ -4,7 +4,7 @@ import keras
 import keras_hub
 import numpy as np
 
-from zoo.heads import compile_arguments
+from zoo.heads import PreparedAtOnce, compile_arguments
 from zoo.text import MixerTextBackbone, MixerTokenizer
 
 
@@ -85,7 +85,7 @@ def _as_words(words):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerTagger(keras_hub.models.Task):
+class MixerTagger(PreparedAtOnce, keras_hub.models.Task):
     """Tokens to the logits of classes at each position: the backbone and a dense layer.
 
     Answers at padded positions mean nothing: give them no weight in the loss (`sample_weight` of shape `(B, T)`).
@@ -126,11 +126,6 @@ class MixerTagger(keras_hub.models.Task):
 
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
         super().compile(**compile_arguments(optimizer, loss, metrics), **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        # Lists of words are of any length, which no pipeline of tensors takes.
-        raw = self.preprocessor is not None and isinstance(x, (list, tuple))
-        return super().predict(self.preprocessor(x) if raw else x, *args, **kwargs)
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}

@@ -39,6 +39,27 @@ def test_each_word_gets_its_tag(saved):
     assert all(line.split("\t")[1] in "abcde" for line in lines)
 
 
+def test_every_word_of_a_long_text_gets_its_tag(saved):
+    tokenizer = text_classifier().preprocessor.tokenizer
+    tagger = zoo.MixerTagger(text_backbone("gru"), CLASSES, preprocessor=MixerTaggerPreprocessor(tokenizer, 4))
+    words = ["funny", "dull", "film", "good", "unfathomable", "funny", "good", "film", "dull"]
+    assert [line.split("\t")[0] for line in answering.answer(saved(tagger), " ".join(words))] == words
+
+
+def test_a_preset_without_a_card_answers_with_numbers_of_classes(tmp_path):
+    zoo.save(text_classifier(), tmp_path / "preset")
+    lines = answering.answer(str(tmp_path / "preset"), "good fun")
+    assert {line.split()[0] for line in lines} == set(map(str, range(CLASSES)))
+
+
+def test_a_file_is_no_text_and_a_text_may_end_like_one(saved, tmp_path):
+    name = saved(text_classifier())
+    (tmp_path / "a.csv").write_text("good fun")
+    with pytest.raises(ValueError, match="takes texts, not files"):
+        answering.answer(name, str(tmp_path / "a.csv"))
+    assert answering.answer(name, "good fun .png")
+
+
 @pytest.mark.parametrize("mixer", ["end_to_end_memory", "gru"])
 def test_a_question_about_a_story_is_answered_and_what_was_looked_at_shown(saved, mixer):
     examples = [(["Mary went home.", "John left."], "Where is Mary?")]

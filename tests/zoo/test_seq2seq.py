@@ -268,6 +268,26 @@ def test_a_preset_with_two_tokenizers_comes_back(kind, tmp_path):
     assert "layers/token_encoder/embedding/tokens/vars/0" in keys
 
 
+def test_models_of_both_directions_share_their_tokenizers(tmp_path):
+    def model(source, target):
+        stack = backbone("gru", None, sizes=(source.vocabulary_size(), target.vocabulary_size()))
+        return zoo.MixerSeq2SeqLM(stack, zoo.MixerSeq2SeqLMPreprocessor(target, source, 5, 5))
+
+    there = model(LETTERS, PHONES)
+    back = model(there.preprocessor.tokenizer, there.preprocessor.source_tokenizer)
+    for name, task, expected in (
+        ("there", there, [LETTERS, PHONES]),
+        ("back", back, [PHONES, LETTERS]),
+        ("alone", model(PHONES, PHONES), [None, PHONES]),
+    ):
+        store.save(task, tmp_path / name)
+        found = store.load(tmp_path / name).preprocessor
+        for tokenizer, of in zip((found.source_tokenizer, found.tokenizer), expected):
+            assert (of is None) == (tokenizer is None)
+            assert of is None or tokenizer.get_vocabulary() == of.get_vocabulary()
+    assert {LETTERS.config_file, PHONES.config_file} == {"tokenizer.json"}
+
+
 def test_two_tokenizers_from_elsewhere_are_refused(tmp_path):
     store.save(language_model("gru"), tmp_path / "preset")
     file = tmp_path / "preset" / "preprocessor.json"

@@ -75,6 +75,31 @@ def test_an_untrained_forecast_is_near_the_last_value_in_raw_units():
     np.testing.assert_allclose(forecaster.predict(series(), verbose=0), last, atol=0.05)
 
 
+def forecaster_with(targets):
+    preprocessor = zoo.MixerSeriesPreprocessor([50] * CHANNELS, [7] * CHANNELS, targets=targets)
+    return zoo.MixerForecaster(backbone(), HORIZON, [2], preprocessor=preprocessor)
+
+
+@pytest.mark.parametrize("channels", [1, CHANNELS + 1])
+def test_a_series_of_other_channels_is_refused(channels):
+    with pytest.raises(ValueError, match=rf"must have {CHANNELS} channels.*{channels}\)"):
+        forecaster_with([2]).predict(np.ones((B, T, channels), "float32"), verbose=0)
+
+
+@pytest.mark.parametrize("channel_independent", [False, True])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_forecasts_raw_numbers_as_well(policy, channel_independent):
+    x = 1e5 + 50 * np.random.default_rng(0).normal(size=(B, T, 1)).astype("float32")
+
+    def forecaster(policy):
+        stack = zoo.MixerSeriesBackbone(1, hidden_dim=D, mixer="gru", standardize=True, dtype=policy)
+        return zoo.MixerForecaster(stack, HORIZON, channel_independent=channel_independent)
+
+    exact, half = forecaster("float32"), forecaster(policy)
+    half.set_weights(exact.get_weights())
+    np.testing.assert_allclose(half.predict(x, verbose=0), exact.predict(x, verbose=0), rtol=0, atol=2)
+
+
 def test_a_classifier_learns_from_raw_series():
     labels = np.arange(17) % 2
     x = series(count=17) + 20 * labels[:, None, None]
@@ -93,6 +118,8 @@ def test_a_classifier_learns_from_raw_series():
         (lambda: zoo.MixerForecaster(backbone(), 0), "`horizon`: it must be an integer"),
         (lambda: zoo.MixerForecaster(backbone(), 5, [3]), r"`targets` are numbers in \[0, 3\)"),
         (lambda: zoo.MixerSeriesPreprocessor([1.0], [0.0]), "the deviations above 0"),
+        (lambda: forecaster_with([1]), r"`targets`, \[2\].*Received: targets=\[1\]"),
+        (lambda: forecaster_with(None), r"`targets`, \[2\].*Received: targets=None"),
     ],
 )
 def test_what_no_model_of_series_can_be_made_of_is_said_at_once(make, message):
@@ -280,7 +307,7 @@ def test_told_of_the_future_it_forecasts_series_that_are_standardised_by_themsel
         ),
         (
             lambda: zoo.MixerForecaster(backbone(), 5, [2], told().preprocessor, ahead=[1, 0]),
-            r"must have the forecaster's `ahead`, \[1, 0\]. Received: ahead=\[0, 1\]",
+            r"its `ahead`, \[1, 0\]. Received: targets=\[2\], ahead=\[0, 1\]",
         ),
         (lambda: told().preprocessor(series()), "must be a dict of 'series' and 'ahead'. Received: ndarray"),
         (lambda: told().preprocessor({"series": series()}), r"Received: \['series'\]"),

@@ -127,6 +127,19 @@ def test_the_state_of_an_optimizer_is_not_saved(tmp_path):
     )
 
 
+def test_what_lora_has_learned_is_saved_within_the_weights(tmp_path):
+    task = text_classifier("multi_head")
+    task.backbone.enable_lora(2)
+    random = np.random.default_rng(0)
+    for weight in task.trainable_variables:
+        weight.assign(weight + 0.1 * random.normal(size=weight.shape))
+    assert any("lora" in weight.name for weight in task.trainable_variables)
+    store.save(task, tmp_path / "preset")
+    again = store.load(tmp_path / "preset")
+    assert not any("lora" in weight.name for weight in again.weights)
+    np.testing.assert_allclose(again.predict(TEXTS, verbose=0), task.predict(TEXTS, verbose=0), rtol=1e-4, atol=1e-5)
+
+
 def test_weights_too_large_for_half_precision_are_refused(tmp_path):
     task = text_classifier()
     task.output_dense.bias.assign(np.full(CLASSES, 1e5))
@@ -220,6 +233,7 @@ LAMBDA = {"class_name": "__lambda__", "config": {"value": "4wAAAAA="}}
 EVIL = [
     LAMBDA,
     {"class_name": "Lambda", "module": "keras.layers", "config": {"function": LAMBDA}},
+    {"class_name": "layers.Lambda", "module": "keras", "config": {"function": "os.system"}},
     {"class_name": "TorchModuleWrapper", "module": "keras.layers", "config": {}},
     {"class_name": "Popen", "module": "subprocess", "config": {}, "registered_name": None},
     {"class_name": "Dense", "module": "keras.layers", "config": {}, "registered_name": "evil>Dense"},
@@ -289,9 +303,11 @@ def test_a_tokenizer_may_not_read_files_elsewhere(preset, name):
         store.load(preset)
 
 
-@pytest.mark.parametrize("vocabulary", ["/etc/hostname", ["[PAD]"]])
-def test_a_vocabulary_elsewhere_is_refused(preset, vocabulary):
-    rewrite(preset, "tokenizer.json", lambda config: config["config"].update(vocabulary=vocabulary))
+@pytest.mark.parametrize(
+    "parts", [{"vocabulary": "/etc/hostname"}, {"vocabulary": ["[PAD]"]}, {"merges": "/etc/hostname"}, {"proto": "x"}]
+)
+def test_a_vocabulary_elsewhere_is_refused(preset, parts):
+    rewrite(preset, "tokenizer.json", lambda config: config["config"].update(parts))
     with pytest.raises(zoo.PresetError, match="belongs into assets"):
         store.load(preset)
 

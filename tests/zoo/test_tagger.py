@@ -1,3 +1,6 @@
+import numpy as np
+import pytest
+
 import zoo
 from tests.zoo.helpers import CLASSES, D
 
@@ -8,3 +11,30 @@ def test_a_tagger_takes_words_of_any_number():
     tagger = zoo.MixerTagger(zoo.MixerTextBackbone(7, hidden_dim=D, mixer="gru"), CLASSES, preprocessor=preprocessor)
     assert tagger.predict([["goods", "fun"], ["fun"]], verbose=0).shape == (2, 5, CLASSES)
     assert preprocessor.first_pieces([["goods", "fun"], ["fun"]]) == [[0, 2], [0]]
+
+
+def test_a_tagger_learns_from_words_and_their_tags():
+    tokenizer = zoo.MixerTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "fun", "##s"])
+    preprocessor = zoo.MixerTaggerPreprocessor(tokenizer, sequence_length=5)
+    tagger = zoo.MixerTagger(zoo.MixerTextBackbone(7, hidden_dim=D, mixer="gru"), CLASSES, preprocessor=preprocessor)
+    tagger.compile()
+    words = [["goods", "fun"], ["fun"]]
+    labels, there = preprocessor.align(words, [[1, 2], [2]])
+    history = tagger.fit(words, labels, sample_weight=there, epochs=9, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    found, expected = (
+        tagger.evaluate(inputs, labels, sample_weight=there, verbose=0) for inputs in (words, preprocessor(words))
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_raw_batches_of_tf_data_are_refused():
+    import tensorflow as tf
+
+    tokenizer = zoo.MixerTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good"])
+    tagger = zoo.MixerTagger(
+        zoo.MixerTextBackbone(5, hidden_dim=D, mixer="gru"), CLASSES, zoo.MixerTaggerPreprocessor(tokenizer)
+    )
+    tagger.compile()
+    with pytest.raises(ValueError, match=r"batches of tf\.data as dicts"):
+        tagger.fit(tf.data.Dataset.from_tensor_slices((["good"], np.zeros((1, 64)))).batch(1))

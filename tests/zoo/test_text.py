@@ -39,6 +39,12 @@ def test_a_row_of_padding_has_a_finite_answer():
     assert np.isfinite(keras.ops.convert_to_numpy(answer)).all()
 
 
+def test_the_mean_over_many_positions_is_right_in_half_precision():
+    ones = np.ones((1, 10_000, 2), "float16")
+    mean = zoo.heads.MaskedMean(dtype="mixed_float16")(ones, ones[..., 0])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(mean), [[1.0, 1.0]], rtol=1e-3)
+
+
 def test_the_activation_is_applied_and_kept():
     classifier = zoo.MixerTextClassifier(text_backbone("gru"), CLASSES, activation="softmax", dropout=0.25)
     total = keras.ops.convert_to_numpy(classifier(token_batch())).sum(axis=-1)
