@@ -433,7 +433,7 @@ def load(path, names):
     lines, found, out = known_answers.read(path), [], []
     for name in names:
         task = tasks.get(name)
-        mine, step = known_answers.of_task(lines, task), measures.step(task.data(0).valid)
+        mine, step = known_answers.of_task(lines, task), measures.step(task.data(0).valid, task.measure)
         try:
             found.append(grid(task, mine, step))
         except ValueError as error:

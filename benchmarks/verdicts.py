@@ -157,7 +157,7 @@ def _attempt(bench, family, line):
             "valid": trained.curve[-1],
             "test": score(trained.model, data.test, task.measure),
             "curve": [round(point, 4) for point in trained.curve],
-            "step": measures.step(data.test),
+            "step": measures.step(data.test, task.measure),
             "training": trained.seconds,
             "latency": latency(trained.model, data.test)["64"],
             "backend": keras.backend.backend(),

@@ -14,13 +14,13 @@ import keras
 import keras_attn
 from keras_attn.lookup import whole_number
 from tuning import budget as budgets
-from tuning import decide, families, looks, measures, prior, proposals, result, signs, spaces, tasks, winners
+from tuning import decide, families, looks, measures, prior, proposals, result, signs, spaces, state, tasks, winners
 from tuning import record as records
 from tuning.budget import LIMIT
 from tuning.engine import SearchFailed
 from tuning.factors import families as measured
 from tuning.isolation import Limits
-from tuning.journal import Files, Journal, check_folder
+from tuning.journal import Files, Journal, alone, check_folder
 from tuning.progress import Silent
 from tuning.reporting import report
 from tuning.runner import Runner, hand_over
@@ -152,11 +152,16 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors,
     budget.recall(out)
     for family in chosen:
         _try_out(family, task, data, budget)
+    with contextlib.nullcontext() if "KERASTUNER_ORACLE_IP" in os.environ else alone(out):
+        return _carry_out(task, data, chosen, search, out, budget, workers, limits, progress, factors, past, proposer)
+
+
+def _carry_out(task, data, chosen, search, out, budget, workers, limits, progress, factors, past, proposer):
     apart = "KERASTUNER_ORACLE_IP" in os.environ
     leads = not apart or "chief" in os.environ["KERASTUNER_TUNER_ID"]
     journal = Journal(out, search, progress.warn, alone=not apart)
     budget.remember(journal.folder)
-    do, step = Runner(task, data, journal).do, measures.step(data.valid)
+    do, step = Runner(task, data, journal).do, measures.step(data.valid, task.measure)
     leases = {} if apart else {"lease": math.inf, "attempts": None}
     # The workers of several machines wait for who leads until results are written.
     with signs.given(out) if apart and leads else contextlib.nullcontext():
@@ -172,7 +177,8 @@ def _search(task, data, chosen, search, out, workers, limits, progress, factors,
         if not leads:
             signs.await_file(out / result.RESULTS, PATIENCE)
             return result.load(out)
-        return _conclude(task, data, journal, found, advised, progress, factors)
+        with state.told(out):
+            return _conclude(task, data, journal, found, advised, progress, factors)
 
 
 def _advise(*arguments):
@@ -186,9 +192,10 @@ def _advise(*arguments):
 def _conclude(task, data, journal, found, advised, progress, factors):
     """What follows from the runs: a verdict, what is measured of each family, models, results and reports."""
     search, out = journal.description, journal.folder
-    found = tuple(dataclasses.replace(family, step=measures.step(data.test)) for family in found)
+    step = measures.step(data.test, task.measure)
+    found = tuple(dataclasses.replace(family, step=step) for family in found)
     candidates = [family.as_candidate() for family in found if family.finished]
-    verdict = decide.decide(candidates, task.margin)
+    verdict = _with_failed(decide.decide(candidates, task.margin), found)
     found = measured.of_all(task, data, journal, found, progress=progress) if factors else found
     models = winners.save(task, data, journal, found, candidates)
     if factors:
@@ -201,6 +208,19 @@ def _conclude(task, data, journal, found, advised, progress, factors):
     journal.clear()
     report(out)
     return whole
+
+
+def _with_failed(verdict, found):
+    """The verdict, which also says whom it leaves out because of a run that failed."""
+    notes = []
+    for family in found:
+        causes = [run.failure for run in family.retrainings if run.failure is not None]
+        if causes:
+            notes.append(
+                f"{family.name} failed in {len(causes)} of {len(family.retrainings)} retrainings ({causes[0]}) and has "
+                "no part in this."
+            )
+    return dataclasses.replace(verdict, notes=(*verdict.notes, *notes))
 
 
 def _try_out(family, task, data, budget):

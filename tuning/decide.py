@@ -10,6 +10,8 @@ CONFIDENCE = 0.95
 #: fewer there are too few different draws, and the interval would be too short.
 BOOTSTRAP_FROM = 10
 DRAWS = 9_999
+#: Times that differ by less than this factor are alike: the same model takes as much longer on a busy machine.
+ALIKE = 1.2
 #: A spread that comes of floating point alone.
 NOTHING = 1e-12
 
@@ -82,6 +84,7 @@ class Verdict:
         winner: the name of the candidate to take; None if there is none.
         comparisons: those the answer rests on.
         notes: what else should be known, in words.
+        better_controls: the names of controls that are shown to be better than the winner.
     """
 
     answer: str
@@ -89,6 +92,7 @@ class Verdict:
     winner: str | None
     comparisons: tuple = ()
     notes: tuple = ()
+    better_controls: tuple = ()
 
 
 def decide(candidates, margin):
@@ -113,13 +117,17 @@ def decide(candidates, margin):
         winner = _most_promising(best.values())
         reason = _why_no_verdict(best, winner, comparisons, margin)
     elif answer == NO_DIFFERENCE:
-        winner = min(best["implicit"], best["explicit"], key=lambda candidate: (candidate.cost, candidate.parameters))
-        reason = f"{_describe_all(comparisons, margin)} The cheaper to run is {winner.name}."
+        winner, why = _cheaper(best["implicit"], best["explicit"])
+        reason = f"{_describe_all(comparisons, margin)} {why}"
     else:
         winner = best[answer]
         reason = _describe_all(comparisons, margin)
-    notes = _notes_on_controls(candidates, winner, margin) + _notes_on_counts(candidates) if winner else ()
-    return Verdict(answer, reason, winner and winner.name, tuple(comparisons), notes)
+    if winner is None:
+        return Verdict(answer, reason, None, tuple(comparisons))
+    controls = [compare(winner, control, margin) for control in candidates if control.kind == "control"]
+    notes = _notes_on_controls(winner, controls, margin) + _notes_on_counts(candidates)
+    better = tuple(each.second for each in controls if each.outcome == "second")
+    return Verdict(answer, reason, winner.name, tuple(comparisons), notes, better)
 
 
 def best_of(candidates, kind):
@@ -301,6 +309,16 @@ def _answer(best, comparisons):
     return answers.get(outcome, NO_DIFFERENCE)
 
 
+def _cheaper(*pair):
+    """The cheaper of two candidates to run, and why it is, in words; times that are about alike say nothing."""
+    fast, slow = sorted(pair, key=lambda candidate: candidate.cost)
+    if slow.cost > ALIKE * fast.cost:
+        times = f"{1e3 * fast.cost:.2g} ms an example at its best for {1e3 * slow.cost:.2g}"
+        return fast, f"The cheaper to run is {fast.name}: {times}."
+    small = min(pair, key=lambda candidate: (candidate.parameters, candidate.cost))
+    return small, f"They cost about the same to run; {small.name} has fewer or as many parameters."
+
+
 def _most_promising(candidates):
     candidates = [candidate for candidate in candidates if candidate is not None]
     return max(candidates, key=lambda candidate: (_mean(candidate.valid), -candidate.parameters), default=None)
@@ -332,6 +350,10 @@ def _describe(comparison, margin):
     return f"{numbers}; {meaning[comparison.outcome]}"
 
 
+def _describe_shown(comparison):
+    return "" if comparison.outcome == "second" else " on average, though not shown with this many seeds"
+
+
 def _describe_interval(comparison):
     if comparison.low is None:
         return ""
@@ -357,12 +379,17 @@ def _describe_correction(comparison):
     )
 
 
-def _notes_on_controls(candidates, winner, margin):
+def _notes_on_controls(winner, found, margin):
     """What a winner is worth that does not beat a model in which nothing learns to mix."""
-    found = [compare(winner, control, margin) for control in candidates if control.kind == "control"]
-    as_good = [comparison.second for comparison in found if comparison.outcome not in ("first", "not shown")]
-    unsure = [comparison.second for comparison in found if comparison.outcome == "not shown"]
-    notes = []
+    as_good = [comparison.second for comparison in found if comparison.outcome in ("equivalent", "inside the margin")]
+    unsure = [comparison.second for comparison in found if comparison.outcome == "not shown" and comparison.mean > 0]
+    notes = [
+        f"The control {comparison.second} is better{_describe_shown(comparison)}, so that at this size the task is not "
+        f"served by attention of any kind ({winner.name} less {comparison.second}: {comparison.mean:+.3f}"
+        f"{_describe_interval(comparison)})."
+        for comparison in found
+        if comparison.outcome == "second" or (comparison.outcome == "not shown" and comparison.mean < 0)
+    ]
     if as_good:
         notes.append(
             f"The task does not need a mixer at this size: {winner.name} is no more than {margin:g} better than the "

@@ -17,6 +17,7 @@ import numpy as np
 
 DESCRIPTION = "search.json"
 RUNS = "runs"
+LOCK = ".lock"
 PART = ".part."
 STATE = ".state.npz"
 #: What other processes make the task from.
@@ -182,6 +183,33 @@ class Journal(Files):
         self.warn(f"{path} {why}. It was renamed to {aside.name}, and this one run is done again.")
 
 
+@contextlib.contextmanager
+def alone(folder):
+    """Keeps other processes of this machine out of a folder, where the system can.
+
+    Raises:
+        SearchFolderError: if one is at work there.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    # It is the process that holds the lock, and not the file, which a kill may leave behind.
+    with open(folder / LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SearchFolderError(
+                f"Another process is at work in {folder}: wait until it has ended, or name another folder."
+            ) from None
+        try:
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+
+
 def check_folder(folder, description):
     """Raises `SearchFolderError` unless the folder is new, empty, or holds this very search."""
     if folder.exists() and not folder.is_dir():
@@ -206,7 +234,7 @@ def check_folder(folder, description):
 def _check_empty(folder):
     # What a kill in the first moment leaves behind is ours.
     names = (entry.name for entry in folder.glob("*"))
-    strangers = sorted(name for name in names if name != RUNS and not name.startswith(PART))
+    strangers = sorted(name for name in names if name not in (RUNS, LOCK) and not name.startswith(PART))
     if strangers:
         raise SearchFolderError(
             f"{folder} holds other things ({', '.join(strangers[:3])}) and no search. Name a new folder."

@@ -72,6 +72,10 @@ MEASURES = {
 }
 
 
+#: In which all classes count alike, however many rows they have.
+BY_CLASS = ("balanced_accuracy", "macro_f1")
+
+
 def get(name):
     """The `Measure` of that name.
 
@@ -119,10 +123,18 @@ def score(name, split, outputs):
     return found
 
 
-def step(split):
-    """About the smallest difference that two scores of a split can have: one of the answers that count."""
-    counted = split.y.size if split.weight is None else np.count_nonzero(_spread(split.weight, split.y.shape))
-    return 1 / max(1, counted)
+def step(split, name="accuracy"):
+    """About what one of the answers that count is worth in the score of that name.
+
+    Where classes count alike that is one of the smallest class.
+    """
+    y = split.y.reshape(-1)
+    if split.weight is not None:
+        y = y[_spread(split.weight, split.y.shape).reshape(-1) != 0]
+    if name in BY_CLASS and len(y):
+        _, counts = np.unique(y, return_counts=True)
+        return 1 / float(len(counts) * counts.min())
+    return 1 / max(1, len(y))
 
 
 def _spread(weight, shape):

@@ -177,7 +177,13 @@ def _load(content):
         **{
             **content,
             "families": tuple(map(_load_family, content["families"])),
-            "verdict": decide.Verdict(**{**verdict, "comparisons": comparisons, "notes": tuple(verdict["notes"])}),
+            "verdict": decide.Verdict(
+                **{
+                    **verdict,
+                    "comparisons": comparisons,
+                    **{name: tuple(verdict.get(name, ())) for name in ("notes", "better_controls")},
+                }
+            ),
         }
     )
 

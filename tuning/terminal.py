@@ -30,8 +30,9 @@ class errors_in_words:
         if issubclass(kind, (ValueError, FileNotFoundError)):
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(WRONG)
-        if issubclass(kind, OSError) and error.filename is not None:
-            typer.echo(f"Error: {error.filename}: {error.strerror}", err=True)
+        if issubclass(kind, OSError) and error.strerror is not None:
+            where = "" if error.filename is None else f"{error.filename}: "
+            typer.echo(f"Error: {where}{error.strerror}", err=True)
             raise typer.Exit(WRONG)
 
 

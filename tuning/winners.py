@@ -41,7 +41,12 @@ def _save_model(task, data, journal, run, family):
     part = folder.with_name(f".part.{family.kind}")
     for old in (part, folder):
         shutil.rmtree(old, ignore_errors=True)
-    zoo.save(model, part, card=_card(task, data, run, family, journal.description))
+    try:
+        zoo.save(model, part, card=_card(task, data, run, family, journal.description))
+    except OSError:
+        # Half a model would keep a full disk full.
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     os.replace(part, folder)
 
 

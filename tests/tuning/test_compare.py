@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import os
 import types
@@ -9,9 +10,9 @@ import pytest
 import tuning
 import zoo
 from tests.tuning.standins import BLOBS, DIGITS, dense, search
-from tuning import factors, looks, result, training
+from tuning import comparison, decide, factors, looks, result, training
 from tuning.factors import families as measured
-from tuning.journal import SearchFolderError
+from tuning.journal import Run, SearchFolderError
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,33 @@ def test_a_family_that_fails_is_recorded_and_the_others_go_on(tmp_path):
         text = (tmp_path / name).read_text()
         assert "no room &lt;for&gt; it" in text
         assert "it has no result" in text
+
+
+def test_a_disk_that_fills_up_while_models_are_saved_loses_nothing(tmp_path):
+    task = dataclasses.replace(DIGITS, mixers=("gated_conv",))
+
+    def half(task, directory, **_):
+        directory.mkdir(parents=True)
+        (directory / "model.weights.h5").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(zoo, "save", half)
+        with pytest.raises(SearchFolderError, match="The disk is full: make room"):
+            search(task, out=tmp_path)
+    assert not list((tmp_path / "models").iterdir()) and not (tmp_path / "results.json").exists()
+    runs = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*.json")}
+    assert search(task, out=tmp_path).models == {"implicit": "models/implicit"}
+    assert runs == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*.json")}
+
+
+def test_a_finalist_that_fails_is_named_beside_the_verdict():
+    run = Run("gru", "retraining", 0, 0, 3, 7, {})
+    failed = dataclasses.replace(run, round=1, failure="MemoryError: too large")
+    families = [result.FamilyResult("gru", "implicit", (), runs) for runs in ((run, failed), (run,))]
+    verdict = comparison._with_failed(decide.Verdict("explicit", "why", "additive", notes=("more",)), families)
+    said = "gru failed in 1 of 2 retrainings (MemoryError: too large) and has no part in this."
+    assert verdict.notes == ("more", said)
 
 
 def test_a_loss_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch):

@@ -146,6 +146,25 @@ def test_without_a_difference_the_cheaper_is_named():
     assert "cheaper to run is i" in verdict.reason
 
 
+def test_times_that_are_about_alike_make_nobody_cheaper():
+    rivals = [candidate("e", "explicit", 0.9, 0.9, cost=1.1e-3), candidate("i", "implicit", 0.9, 0.9, cost=1e-3)]
+    rivals[0] = dataclasses.replace(rivals[0], parameters=rivals[1].parameters - 1)
+    verdict = decide.decide(rivals, margin=0.02)
+    assert verdict.winner == "e" and "about the same to run; e has fewer" in verdict.reason
+
+
+def test_a_control_that_is_better_than_the_winner_is_named():
+    rivals = [candidate("e", "explicit", 0.7, 0.71), candidate("i", "implicit", 0.8, 0.81)]
+    better = candidate("c", "control", 0.9, 0.912)
+    verdict = decide.decide([*rivals, better], margin=0.02)
+    assert (verdict.answer, verdict.better_controls) == ("implicit", ("c",))
+    assert any("control c is better, so that" in note and "i less c: -0.101" in note for note in verdict.notes)
+    ahead = candidate("c", "control", 0.8, 1.0)
+    verdict = decide.decide([*rivals, ahead], margin=0.02)
+    assert verdict.better_controls == ()
+    assert any("control c is better on average, though not shown" in note for note in verdict.notes)
+
+
 def test_a_difference_on_one_seed_is_not_shown():
     verdict = decide.decide([candidate("e", "explicit", 0.9), candidate("i", "implicit", 0.1)], margin=0.02)
     assert verdict.answer == decide.NO_VERDICT

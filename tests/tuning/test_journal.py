@@ -140,6 +140,24 @@ def test_names_that_look_alike_stay_apart():
     assert journal.file_name("gru+multi_head") == "gru+multi_head"
 
 
+def test_one_process_at_a_time_works_in_a_folder(tmp_path):
+    with journal.alone(tmp_path / "out"):
+        # Of another process it would be another open file as well.
+        with pytest.raises(SearchFolderError, match="Another process is at work"), journal.alone(tmp_path / "out"):
+            pass
+        assert (tmp_path / "out" / journal.LOCK).exists()
+    with journal.alone(tmp_path / "out"):
+        pass
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_lock_that_a_kill_has_left_keeps_nobody_out(tmp_path):
+    (tmp_path / journal.LOCK).touch()
+    journal.check_folder(tmp_path, {})
+    with journal.alone(tmp_path):
+        pass
+
+
 def test_what_is_written_is_json(opened):
     opened.add(RUN)
     (path,) = (opened.folder / "runs").glob("*.json")

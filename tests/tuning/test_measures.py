@@ -72,6 +72,19 @@ def test_a_step_is_one_answer_that_counts():
     assert measures.step(Split(None, np.zeros((5, 2)), np.array([1.0, 0, 2, 1, 0]))) == 1 / 6
 
 
+@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1"])
+def test_where_classes_count_alike_a_step_is_an_answer_of_the_smallest(name):
+    split = Split(None, np.array([0] * 95 + [1] * 5))
+    assert measures.step(split, name) == 1 / 10
+    one_more = np.eye(2)[split.y]
+    one_more[-1] = one_more[0]
+    found = measures.score("balanced_accuracy", split, np.eye(2)[split.y])
+    assert found - measures.score("balanced_accuracy", split, one_more) == pytest.approx(1 / 10)
+    # What is padding is of no class.
+    weighed = Split(None, np.array([0, 0, 1, 1, 2]), np.array([1.0, 1, 1, 1, 0]))
+    assert measures.step(weighed, name) == 1 / 4
+
+
 def test_where_nothing_counts_there_is_no_score():
     with pytest.raises(ArithmeticError, match="none of their answers counts"):
         measures.score("macro_f1", Split(None, LABELS, np.zeros(5)), LOGITS)

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 
 from tuning.own.examples import is_missing, list_names, rows
+from tuning.own.numbers import MISSING
 
 #: Whole numbers of no more distinct values than this are classes, of more may be either.
 MANY = 20
@@ -50,7 +51,7 @@ def find(train, test, predict, name):
         ValueError: for labels that are missing, too few or of one class, or that may be either.
     """
     for labels, where in ((train, ""), (() if test is None else test, " of the test data")):
-        missing = [row for row, label in enumerate(labels) if is_missing(label)]
+        missing = _missing(labels)
         if missing:
             raise ValueError(f"{name} is missing in {rows(missing)}{where}. Rows without an answer teach nothing.")
         strange = [
@@ -66,6 +67,14 @@ def find(train, test, predict, name):
     if (predict or _infer(train, name)) == "numbers":
         return _numbers(train, test, name)
     return classes(train, test, name)
+
+
+def _missing(labels):
+    """The rows without an answer. What is written for one missing, as NA, is a name where the others are names."""
+    written = [isinstance(label, str) and label.strip() in MISSING for label in labels]
+    others = [label for label, is_word in zip(labels, written) if not is_word and not is_missing(label)]
+    numbers = bool(others) and _as_floats(others) is not None
+    return [row for row, label in enumerate(labels) if is_missing(label) or (numbers and written[row])]
 
 
 def classes(train, test, name):

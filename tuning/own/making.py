@@ -1,5 +1,6 @@
 """A task of a person's own data, and what was understood of it, in words."""
 
+import collections
 import dataclasses
 import functools
 import os
@@ -152,8 +153,18 @@ def _supervised(found, judged, words, name, arguments):
         dropouts=kind.DROPOUTS,
         measure=measure,
         arguments=arguments,
-        **sizes.effort(rows, count // splits.FOLDS if judged is None else len(judged)),
+        **sizes.effort(
+            rows,
+            count // splits.FOLDS if judged is None else len(judged),
+            _judged_classes(found, judged) if balanced else (),
+        ),
     )
+
+
+def _judged_classes(found, judged):
+    """Of how many answers of each class a model is judged by, about."""
+    counts = collections.Counter(_flat(found if judged is None else judged)).values()
+    return [count / splits.FOLDS for count in counts] if judged is None else list(counts)
 
 
 def _writing(found, judged, words, name, arguments):

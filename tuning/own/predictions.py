@@ -89,9 +89,11 @@ def _of_labels(trained, form, data):
         return pd.DataFrame({**first, label: outputs[:, 0] * form["deviation"] + form["mean"]})
     shares = _softmax(outputs)
     best = shares.argmax(axis=-1)
-    columns = {label: [form["classes"][index] for index in best], "probability": shares.max(axis=-1)}
+    sure = "probability" if label != "probability" else "its probability"
     each = {f"probability of {name}": shares[:, index] for index, name in enumerate(form["classes"])}
-    return pd.DataFrame({**first, **columns, **each})
+    # What people have named comes last of what is put together, so that it is never lost.
+    columns = {label: [form["classes"][index] for index in best], sure: shares.max(axis=-1)}
+    return pd.DataFrame({**first, **columns, **{name: share for name, share in each.items() if name != label}})
 
 
 def _of_tags(trained, form, data):

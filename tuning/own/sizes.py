@@ -11,12 +11,19 @@ STEPS, EPOCHS = 600, (3, 20)
 LONGEST_EPOCH = 20_000
 
 
-def effort(rows, judged):
+def effort(rows, judged, classes=()):
     """Fields of a `tuning.Task` by how many rows there are to train on and to judge by.
+
+    Args:
+        rows: how many there are to train on.
+        judged: how many to judge by.
+        classes: of those how many of each class, where all classes count alike.
 
     Example:
     >>> effort(rows=6920, judged=1821)
     {'batch_size': 64, 'epochs': 6, 'epoch_size': None, 'margin': 0.012}
+    >>> effort(rows=6920, judged=1821, classes=[1800, 21])["margin"]
+    0.055
     """
     batch = min(_by(BATCHES, rows), max(1, rows // 2))
     epochs = round(STEPS * batch / min(rows, LONGEST_EPOCH))
@@ -24,9 +31,15 @@ def effort(rows, judged):
         "batch_size": batch,
         "epochs": min(EPOCHS[1], max(EPOCHS[0], epochs)),
         "epoch_size": LONGEST_EPOCH if rows > LONGEST_EPOCH else None,
-        # A standard deviation, at most, of a share of that many.
-        "margin": max(0.01, round(0.5 / math.sqrt(judged), 3)),
+        "margin": max(0.01, round(_deviation(judged, classes), 3)),
     }
+
+
+def _deviation(judged, classes):
+    """The standard deviation, at most, of a share of that many, or of the mean of the shares of some classes."""
+    if not classes:
+        return 0.5 / math.sqrt(judged)
+    return 0.5 * math.sqrt(sum(1 / max(1, each) for each in classes)) / len(classes)
 
 
 def parameters(model, rows):

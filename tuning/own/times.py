@@ -1,11 +1,14 @@
 """Times: numbers, or dates in one format, which is found from a whole column and kept for predictions."""
 
+import itertools
 import warnings
 
 #: What a column of times may be written in, beside a format of `strftime`.
 NUMBERS, ISO, DAYS = "numbers", "ISO8601", "%Y%m%d"
 #: Whole numbers between these are days if all are such: 20260131.
 FIRST, LAST = 19000101, 21001231
+#: From so many of the last dates it is read how they come.
+RECENT = 12
 
 
 def read(values, written=None):
@@ -73,19 +76,42 @@ def as_dates(values, written):
 
 
 def following(values, written, count):
-    """The times that follow the last of those in order, at the distance of the last two, as they are written."""
-    last = list(values)[-2:]
+    """The times that follow the last of those in order, as they are written.
+
+    At the distance of the last two; by months, quarters or years where dates have come so: see `_by_months`.
+    """
+    values = list(values)
+    last = values[-2:]
     if written == NUMBERS:
         known = _as_numbers(last, written)
         return [known[-1] + (known[-1] - known[0]) * ahead for ahead in range(1, count + 1)]
     known = as_dates(last, written)
-    found = [known.iloc[-1] + (known.iloc[-1] - known.iloc[0]) * ahead for ahead in range(1, count + 1)]
+    found = _by_months(as_dates(values[-RECENT:], written), count)
+    if found is None:
+        found = [known.iloc[-1] + (known.iloc[-1] - known.iloc[0]) * ahead for ahead in range(1, count + 1)]
     if written != ISO:
         return [date.strftime(written) for date in found]
     import pandas as pd
 
     naive = pd.Timestamp(last[-1]).tzinfo is None
     return [date.tz_localize(None) if naive else date for date in found]
+
+
+def _by_months(dates, count):
+    """The dates that follow where the last ones came by the same number of months; None where they did not.
+
+    On the same day of the month, or all on a month's last: as January's 31st and February's 28th.
+    """
+    import pandas as pd
+
+    if len(dates) < 3:
+        return None
+    months = {12 * (b.year - a.year) + b.month - a.month for a, b in itertools.pairwise(dates)}
+    ends = all(date.is_month_end for date in dates)
+    if len(months) != 1 or min(months) < 1 or not (ends or len({date.day for date in dates}) == 1):
+        return None
+    found = [dates.iloc[-1] + pd.DateOffset(months=min(months) * ahead) for ahead in range(1, count + 1)]
+    return [date + pd.offsets.MonthEnd(0) for date in found] if ends else found
 
 
 def _as_numbers(values, written):

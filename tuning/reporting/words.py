@@ -8,7 +8,13 @@ from tuning import decide, measures, tasks, weighing
 
 
 def headline(found):
-    """The verdict in one sentence."""
+    """The verdict in one sentence, and one more if a control is better than what it says to take."""
+    better = found.verdict.better_controls
+    more = f" But the control {' and '.join(better)} is better than {found.verdict.winner}." if better else ""
+    return _headline(found) + more
+
+
+def _headline(found):
     answer, winner, task = found.verdict.answer, found.verdict.winner, found.search["task"]
     if answer == decide.NO_VERDICT:
         return f"No verdict on {task}" + (f" yet: {winner} did best, and more seeds would tell." if winner else ".")

@@ -25,6 +25,10 @@ def test_classes_keep_the_names_that_they_were_given(labels, names):
     assert [found.names[number] for number in found.encode(labels)] == labels
 
 
+def test_among_names_what_may_mean_missing_is_a_name():
+    assert find(["NA", "EU", "None"] * 3).names == ("EU", "NA", "None")
+
+
 def test_numbers_with_fractions_are_numbers():
     labels = [f"{number / 7:.3f}" for number in range(31)]
     found = find(labels)
@@ -50,6 +54,8 @@ def test_a_person_decides():
     ("labels", "predict", "message"),
     [
         (["a", None, "a", float("nan")], None, r"missing in rows 2, 4 \(the first is 1\)"),
+        (["0", "NA", "1", "nan"] * 3, None, r"missing in rows 2, 4, 6, \d+.*"),
+        (["0.5", "NaN", "1.5"] * 3, None, "missing in rows 2"),
         (["a"] * 5, None, "one class only, 'a'"),
         (["a"] * 5 + ["b"] * 2, None, r"Too few of `stars`: 'b' \(2\)"),
         ([f"id {number}" for number in range(29)], None, "29 distinct values in 29 rows"),

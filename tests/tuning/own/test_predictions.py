@@ -38,6 +38,15 @@ def test_classes_are_answered_as_they_were_written(tmp_path):
     assert tuning.predict(tmp_path / "model", texts[:2])["stars"].tolist() == found["stars"].tolist()[:2]
 
 
+@pytest.mark.parametrize("name", ["probability", "probability of con"])
+def test_a_label_of_any_name_is_answered(tmp_path, name):
+    texts, stars = reviews()
+    path = write(tmp_path / "a.csv", {"review": texts, name: stars})
+    preset(tmp_path / "model", train=path, text="review", label=name)
+    found = tuning.predict(tmp_path / "model", path)
+    assert set(found[name]) <= {"con", "pro"} and "probability of pro" in found
+
+
 def test_numbers_are_answered_in_their_own_units(tmp_path):
     texts, _ = reviews()
     preset(tmp_path / "model", train=(texts, np.random.default_rng(0).normal(700, 3, 61)))

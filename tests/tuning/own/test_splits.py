@@ -97,4 +97,20 @@ def test_days_and_months_that_may_be_exchanged_are_refused():
 def test_eight_digits_are_days(days):
     assert len(set(np.diff(times.read(days)))) == 1
     assert times.following(days, times.find(days), 2) == ["20260203", "20260204"]
+
+
+@pytest.mark.parametrize(
+    ("dates", "next_ones"),
+    [
+        (["2025-11-01", "2025-12-01", "2026-01-01"], ["2026-02-01", "2026-03-01"]),
+        (["2025-11-30", "2025-12-31", "2026-01-31"], ["2026-02-28", "2026-03-31"]),
+        (["2025-01-15", "2025-04-15", "2025-07-15"], ["2025-10-15", "2026-01-15"]),
+        (["2024-02-29", "2025-02-28", "2026-02-28"], ["2027-02-28", "2028-02-29"]),
+        (["2025-11-01", "2025-12-01"], ["2025-12-31", "2026-01-30"]),
+        (["2025-12-01", "2025-12-02", "2025-12-03"], ["2025-12-04", "2025-12-05"]),
+    ],
+    ids=["months", "ends of months", "quarters", "years", "two alone", "days"],
+)
+def test_dates_go_on_by_months_where_they_have_come_so(dates, next_ones):
+    assert [str(date.date()) for date in times.following(dates, times.find(dates), 2)] == next_ones
     assert times.find([20269931, 20269932]) == "numbers"
