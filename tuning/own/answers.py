@@ -90,6 +90,11 @@ def classes(train, test, name):
             "Leave them out, or if these are numbers say predict='numbers'."
         )
     new = sorted({str(label) for label in (() if test is None else test) if label not in counts})
+    if new and {str(label) for label in counts}.issuperset(new):
+        raise ValueError(
+            f"{name} has texts in one of training and test data and numbers in the other, as {new[0]!r}: write them "
+            "alike."
+        )
     if new:
         raise ValueError(f"The test data has classes of {name} that the training data has not: {list_names(new[:5])}.")
     return Classes(tuple(sorted(counts, key=_order)))

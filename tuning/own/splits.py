@@ -34,7 +34,9 @@ def draw(count, seed, labels=None, group=None, time=None, keys=None, tested=Fals
         parts = _at_random(count, labels, keys, seed, tested)
     if not all(len(part) for part in parts):
         sizes = ", ".join(str(len(part)) for part in parts)
-        raise ValueError(f"Each split needs rows, and {count} rows were split into {sizes}.")
+        alike = len(set(keys)) if keys is not None and time is None and group is None else count
+        why = f" Rows that are alike stay together, and only {alike} are different." if alike < count else ""
+        raise ValueError(f"Each split needs rows, and {count} rows were split into {sizes}.{why}")
     return (*parts, None) if tested else parts
 
 

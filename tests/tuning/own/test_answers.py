@@ -25,6 +25,11 @@ def test_classes_keep_the_names_that_they_were_given(labels, names):
     assert [found.names[number] for number in found.encode(labels)] == labels
 
 
+def test_the_same_classes_in_another_form_are_said_to_be_that():
+    with pytest.raises(ValueError, match="texts in one of training and test data and numbers in the other, as '0'"):
+        find([0, 1] * 5, test=np.array(["0", "1"], dtype=object))
+
+
 def test_among_names_what_may_mean_missing_is_a_name():
     assert find(["NA", "EU", "None"] * 3).names == ("EU", "NA", "None")
 
