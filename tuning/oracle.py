@@ -8,6 +8,7 @@ import uuid
 import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.src import config
 
 from tuning import proposals
 from tuning.engine import SafeOracle, SafeTuner, SearchFailed, synchronized
@@ -158,6 +159,14 @@ class FamilyTuner(SafeTuner, base_tuner.BaseTuner):
         self.run = run
         if name is not None:
             self.identity = f"{name}@{uuid.uuid4().hex}"
+
+    def _try_run_and_update_trial(self, *args, **kwargs):
+        # Of a failed trial keras-tuner would print the traceback; here it is told in a line, and is in the report.
+        printing, config.DEBUG = config.DEBUG, False
+        try:
+            super()._try_run_and_update_trial(*args, **kwargs)
+        finally:
+            config.DEBUG = printing
 
     def run_trial(self, trial):
         try:

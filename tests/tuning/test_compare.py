@@ -127,9 +127,10 @@ def breaking(mixer, width, dropout):
     return model
 
 
-def test_a_family_that_fails_is_recorded_and_the_others_go_on(tmp_path):
+def test_a_family_that_fails_is_recorded_and_the_others_go_on(tmp_path, capsys):
     task = dataclasses.replace(BLOBS, model=breaking)
     found = search(task, out=tmp_path)
+    assert "Traceback" not in "".join(capsys.readouterr())
     good, bad = found.families
     assert good.finished and not bad.finished
     assert len(bad.trials) == 3 and bad.retrainings == () and bad.fate == "no run came to its end"
