@@ -115,7 +115,13 @@ def _explain(model, given, output, method, at, title, say):
     answers = model(inputs, training=False)
     if isinstance(answers, (list, tuple, dict)) or len(answers.shape) not in (2, 3):
         raise ValueError("A model is explained that has one output, (B, C) or (B, T, C). Received: another")
-    answers = ops.convert_to_numpy(answers)[0]
+    answers = ops.convert_to_numpy(answers)
+    if not answers.size or not np.isfinite(answers).all():
+        raise ValueError(
+            "The model must answer with finite numbers. Received: an input, empty or with numbers that are not finite "
+            "or that it does not know, to which it does not"
+        )
+    answers = answers[0]
     # The steps ahead stand at no positions, though they may be as many.
     foretells = getattr(model, "horizon", None) is not None
     output, answer = _answer(answers, output, names)
@@ -212,6 +218,11 @@ def _explain_words(model, given, output, method, at, title, say):
     return said.explain(model, _sayer(model)(model, given), method, title, at, say)
 
 
+def _embeds(model):
+    """Whether it looks numbers up, as those of words, which Keras gives to a model as floats if it is not told."""
+    return any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
+
+
 def _read(model, given):
     """What a model answers to with one row of numbers, or one at each position, as `Given`."""
     preprocessor = getattr(model, "preprocessor", None)
@@ -234,7 +245,7 @@ def _read(model, given):
     if len(shape) == 4:
         return image.read(preprocessor, given, shape[1:])
     numbers = reading.read_numbers(given) if reading.is_file(given) else np.asarray(given)
-    if len(shape) == 2 and keras.backend.is_int_dtype(model.inputs[0].dtype):
+    if len(shape) == 2 and (keras.backend.is_int_dtype(model.inputs[0].dtype) or _embeds(model)):
         return text.read_ids(numbers, shape[1])
     if len(shape) != 3:
         raise ValueError(f"A model of texts, images or series is explained. Received: a model of inputs {shape}")

@@ -1,24 +1,38 @@
 """Calling a model, and stepping in where it calls one of its layers, without the model noticing."""
 
 import contextlib
+import functools
 
-import keras
-from keras import ops
+from keras_attn._autodiff import snapshot
 
 
 def called(model, inputs, **options):
-    """What the model gives, which afterwards keeps what it kept before: stateful layers have not moved on."""
-    kept = [(variable, _copied(variable)) for variable in getattr(model, "non_trainable_variables", ())]
+    """What the model gives, which afterwards is as it was: stateful layers have not moved on, nor losses come about."""
+    layers = list(getattr(model, "_flatten_layers", list)())
+    losses, before = [list(layer._losses) for layer in layers], {}
     try:
-        return model(inputs, **options)
+        with contextlib.ExitStack() as stack:
+            for variable in getattr(model, "variables", ()):
+                stack.enter_context(replaced(variable, functools.partial(_remembering, variable, before), "assign"))
+            return model(inputs, **options)
     finally:
-        for variable, value in kept:
+        for variable, value in before.values():
             variable.assign(value)
+        for layer, kept in zip(layers, losses):
+            layer._losses.clear()
+            layer._losses.extend(kept)
 
 
-def _copied(variable):
-    # On jax values do not change, and a copy made while it traces would not be a value.
-    return variable.value if keras.backend.backend() == "jax" else ops.copy(variable.value)
+def _remembering(variable, before, assign):
+    """A variable's `assign`, which first keeps what it had. What a pass does not change is never written to."""
+
+    @functools.wraps(assign)
+    def assigned(*args, **kwargs):
+        if id(variable) not in before:
+            before[id(variable)] = variable, snapshot(variable)
+        return assign(*args, **kwargs)
+
+    return assigned
 
 
 @contextlib.contextmanager

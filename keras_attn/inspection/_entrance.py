@@ -17,6 +17,8 @@ def chosen(outputs, output):
     if callable(output):
         outputs = output(outputs)
     elif output is not None:
+        if not isinstance(outputs, (list, tuple, dict)) and not -outputs.shape[-1] <= output < outputs.shape[-1]:
+            raise ValueError(f"There is no such number among {outputs.shape[-1]}. Received: output={output}")
         outputs = outputs[..., output : output + 1 or None]
     if isinstance(outputs, (list, tuple, dict)):
         raise ValueError(
@@ -39,7 +41,16 @@ def one_number(outputs):
 
 def nothing_there(baseline, x):
     """What stands in the place of x where nothing is."""
-    return np.zeros_like(x) if baseline is None else np.broadcast_to(np.asarray(baseline, "float32"), x.shape)
+    if baseline is None:
+        return np.zeros_like(x)
+    baseline = np.asarray(baseline, "float32")
+    try:
+        return np.broadcast_to(baseline, x.shape)
+    except ValueError:
+        raise ValueError(
+            f"`baseline` stands in the place of x, of shape {x.shape}, or is broadcast to it. "
+            f"Received: an array of shape {baseline.shape}"
+        ) from None
 
 
 def entrance(model, inputs, at, options):
@@ -68,8 +79,8 @@ def entrance(model, inputs, at, options):
 
     def run(x, copies):
         many = keras.tree.map_structure(lambda x: tiled(x, copies), inputs)
-        # As a layer's output is: what comes next may not take arrays.
-        x = ops.convert_to_tensor(x)
+        # As the layer's output is: what comes next may take neither arrays nor another precision.
+        x = ops.cast(ops.convert_to_tensor(x), made[0].dtype)
         with replaced(layer, lambda call: functools.wraps(call)(lambda *args, **kwargs: x)):
             return called(model, many, **options)
 
@@ -87,6 +98,8 @@ def at_once(count, x, numbers=0):
 
 
 def _vectors(x, what):
+    if isinstance(x, (list, tuple, dict)):
+        raise ValueError(f"What is differentiated by is one array. Received: {what} of type {type(x).__name__}")
     x = np.array(ops.convert_to_numpy(x), dtype="float32")
     if x.ndim != 3:
         raise ValueError(
@@ -96,7 +109,7 @@ def _vectors(x, what):
 
 
 def _is_float(x):
-    return keras.backend.standardize_dtype(getattr(x, "dtype", None) or np.asarray(x).dtype).startswith("float")
+    return keras.backend.is_float_dtype(getattr(x, "dtype", None) or np.asarray(x).dtype)
 
 
 def _layer(model, at):

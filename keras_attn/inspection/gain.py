@@ -45,6 +45,8 @@ def gain(model, inputs, count=None, **options):
     if count is not None and count < 1:
         raise ValueError(f"`count` says how many singular values to keep, at least 1. Received: count={count}")
     jacobian = sensitivity(model, inputs, reduce=None, **options)
+    if not np.isfinite(jacobian).all():
+        raise ValueError("The Jacobian must be finite. Received: a model and inputs of which it is not")
     outputs, places = jacobian.shape[1:-2], jacobian.shape[-2:]
     left, values, right = np.linalg.svd(
         jacobian.reshape(len(jacobian), np.prod(outputs), np.prod(places)), full_matrices=False

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import functools
 import itertools
 from typing import NamedTuple
@@ -99,7 +100,7 @@ def randomised(model, inputs, method, way="cascading", mask=None, seed=0):
 
 def _last_first(model, inputs):
     """The layers with weights, in the order of their first calls, the last one first; those never reached last."""
-    layers = [layer for layer in dict.fromkeys(_parts(model)) if _drawable(layer)]
+    layers = [part for part in {part.layer: part for part in _parts(model)}.values() if _drawable(part)]
     reached = []
 
     def noting(call, layer):
@@ -111,17 +112,31 @@ def _last_first(model, inputs):
         return noted
 
     with contextlib.ExitStack() as stack:
-        for layer in layers:
-            stack.enter_context(replaced(layer, functools.partial(noting, layer=layer)))
+        for part in layers:
+            stack.enter_context(replaced(part.layer, functools.partial(noting, layer=part)))
         called(model, inputs, training=False)
     return [*list(dict.fromkeys(reached))[::-1], *(layer for layer in layers if layer not in reached)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Part:
+    """A layer with its weights; of a model those that no layer of it has."""
+
+    layer: object
+    weights: list
+
+    @property
+    def name(self):
+        return self.layer.name
 
 
 def _parts(model):
     """What a model is made of, models within it taken apart."""
     if not isinstance(model, keras.Model):
-        return [model]
-    return [part for layer in model.layers for part in _parts(layer)]
+        return [_Part(model, model.weights)]
+    parts = [part for layer in model.layers for part in _parts(layer)]
+    held = {id(weight) for part in parts for weight in part.weights}
+    return [*parts, _Part(model, [weight for weight in model.weights if id(weight) not in held])]
 
 
 def _drawable(layer):

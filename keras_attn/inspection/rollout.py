@@ -19,7 +19,7 @@ def rollout(maps, residual=0.5):
         `(B, T, T)`, float64; rows sum to one, but those of queries that look at nothing and have no short cut.
 
     Raises:
-        ValueError: for a map that is not square, is negative, or does not fit the others.
+        ValueError: for a map that is not square, is negative or not finite, or does not fit the others.
 
     Example:
     >>> rollout([np.full((1, 2, 3, 3), 1 / 3)] * 2).round(2)[0, 0].tolist()
@@ -50,6 +50,8 @@ def of_layers(maps, residual):
 
 def _of_layer(weights, index, residual):
     weights = weights.mean(axis=1) if weights.ndim == 4 else weights
+    if not np.isfinite(weights).all():
+        raise ValueError(f"The weights of each layer must be finite. Received: as number {index}, some that are not")
     if weights.ndim != 3 or weights.shape[1] != weights.shape[2] or weights.min(initial=0.0) < 0.0:
         raise ValueError(
             "Layers that follow each other have weights of positions on the same positions, (B, H, T, T), none of them "

@@ -310,6 +310,18 @@ def test_an_input_of_another_kind_is_refused(make, given, said):
         zoo.explain(series_model(), normal(T, C), output=3)
 
 
+def test_an_input_without_a_finite_answer_is_refused():
+    with pytest.raises(ValueError, match="must answer with finite numbers"):
+        zoo.explain(series_model(), np.full((T, C), np.inf, "float32"))
+
+
+def test_a_model_of_words_need_not_have_said_that_they_are_whole_numbers():
+    inputs = keras.Input((None,))
+    hidden = layers.Embedding(9, 4)(inputs)
+    model = keras.Model(inputs, layers.Dense(3)(layers.GRU(4)(hidden)))
+    assert zoo.explain(model, np.array([1, 2, 8])).kind == "text"
+
+
 def test_a_file_that_carries_code_is_refused(tmp_path):
     model = keras.Sequential([keras.Input((T, C)), layers.Lambda(lambda x: x, output_shape=(T, C))])
     model.save(tmp_path / "lambda.keras")

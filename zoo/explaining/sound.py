@@ -17,9 +17,10 @@ def read(model, given):
     else:
         packed = getattr(preprocessor, "generate_preprocess", preprocessor)([recording])
         packed = {name: ops.convert_to_numpy(each) for name, each in packed.items()}
-    count, subsampling = int(packed["padding_mask"].sum()), getattr(model.backbone, "subsampling", 1)
+    backbone = getattr(model, "backbone", None)
+    count, subsampling = int(packed["padding_mask"].sum()), getattr(backbone, "subsampling", 1)
     # Padding plays no part: where the model takes any length it is left away.
-    if getattr(model.backbone, "sequence_length", None) is None:
+    if getattr(backbone, "sequence_length", None) is None:
         packed |= {name: packed[name][:, :count] for name in ("frames", "padding_mask")}
     frames = packed["frames"]
     if frames.shape[-1] != channels:

@@ -87,6 +87,32 @@ def test_the_weights_are_put_back_bit_for_bit(way):
     assert parts_of(model) == before
 
 
+class Own(keras.Model):
+    """A model with a weight that no layer of it has."""
+
+    def __init__(self):
+        super().__init__(name="own")
+        self.wide = layers.Dense(1)
+
+    def build(self, shape):
+        self.scales = self.add_weight(shape=(S, D), initializer="random_normal")
+        self.wide.build(shape)
+        self.built = True
+
+    def call(self, inputs):
+        return ops.sum(0 * self.wide(inputs) + inputs * self.scales, axis=(1, 2))[:, None]
+
+
+@pytest.mark.parametrize("way", ["cascading", "all"])
+def test_weights_of_the_model_itself_are_drawn_anew_too(way):
+    model, x = Own(), normal(B, S, D)
+    model(x)
+    before = parts_of(model)
+    found = inspection.randomised(model, x, slopes, way=way)
+    assert found.correlation[-1].max() < 0.99 and "own" in found.layers[-1]
+    assert parts_of(model) == before
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_the_weights_are_put_back_when_something_fails(error):
     model, x = network(), normal(B, S, D)

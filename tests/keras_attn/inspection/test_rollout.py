@@ -39,6 +39,7 @@ def test_without_short_cuts_a_chain_of_looks_is_followed():
         ([], "one or more"),
         ([np.ones((B, H, T, T + 1))], "same positions"),
         ([-np.ones((B, T, T))], "none of them negative"),
+        ([np.full((B, T, T), np.nan)], "must be finite"),
         ([np.ones((B, T, T)), np.ones((B, T + 1, T + 1))], "same batch and length"),
     ],
 )

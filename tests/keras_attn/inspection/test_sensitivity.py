@@ -130,6 +130,31 @@ def test_any_layer_s_output_may_be_what_it_is_differentiated_by():
     np.testing.assert_allclose(found, inspection.sensitivity(rest, numpy(model.layers[0](x)), reduce=None), atol=1e-6)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_what_comes_behind_the_layer_gets_the_precision_that_it_had(policy):
+    words, places = (layers.Embedding(5, 3, name=name, dtype=policy) for name in ("words", "places"))
+
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.words, self.places = words, places
+
+        def call(self, ids):
+            return ops.mean(ops.square(self.words(ids) + self.places(ids)), axis=1)
+
+    model, ids = Model(), np.array([[1, 2, 3]])
+    model(ids)
+    assert np.all(inspection.sensitivity(model, ids, at="words") > 0.0)
+
+
+def test_a_number_that_is_no_output_s_is_refused():
+    dense = layers.Dense(2)
+    dense.build((None, None, 3))
+    for output in (2, -3):
+        with pytest.raises(ValueError, match=rf"no such number among 2. Received: output={output}"):
+            inspection.sensitivity(dense, normal(1, 2, 3), output=output)
+
+
 def test_what_cannot_be_differentiated_is_said_before_anything_runs():
     ids = np.array([[1, 2]])
     inputs = keras.Input((None,), dtype="int32")

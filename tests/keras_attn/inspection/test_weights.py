@@ -68,6 +68,26 @@ def test_a_stored_memory_does_not_move_on(look):
         np.testing.assert_array_equal(numpy(after), kept)
 
 
+def test_frozen_weights_are_in_nobody_s_way_and_losses_stay():
+    inputs = keras.Input((T, D))
+    hidden = layers.BatchNormalization()(layers.LSTM(6, return_sequences=True, activity_regularizer="l2")(inputs))
+    hidden = layers.MultiHeadAttention(2, 4, name="look")(hidden, hidden)
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(hidden)))
+    x, looks = normal(B, T, D), (inspection.sensitivity, inspection.attention_x_gradient, inspection.attribution)
+    learned = [look(model, x, output=1) for look in looks]
+    model.trainable = False
+    model(x)
+    losses, before = [float(numpy(loss)) for loss in model.losses], [numpy(each).copy() for each in model.variables]
+    for look, expected in zip(looks, learned):
+        found = look(model, x, output=1)
+        for one, other in zip(keras.tree.flatten(found), keras.tree.flatten(expected)):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert [float(numpy(loss)) for loss in model.losses] == losses and losses[0] > 0
+    for each, kept in zip(model.variables, before):
+        np.testing.assert_array_equal(numpy(each), kept)
+        assert "assign" not in vars(each)
+
+
 @keras.saving.register_keras_serializable(package="tests")
 class Twice(layers.Layer):
     """A layer that looks twice with the same weights, once asking for weights itself, within a model of one's own."""
