@@ -49,6 +49,8 @@ class Recipe:
     batch_size: int = 32
     #: Of the gradient of all weights.
     clip: float = 1.0
+    #: Whether Adam divides by the largest mean square so far.
+    amsgrad: bool = False
     #: `LinearStart`'s.
     patience: int = 1
     linear_epochs: int = 15
@@ -105,6 +107,7 @@ def run(recipe, train, test, preprocessor, seed):
             keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * len(batches)),
             weight_decay=recipe.weight_decay,
             global_clipnorm=recipe.clip,
+            amsgrad=recipe.amsgrad,
         ),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],

@@ -54,6 +54,9 @@ def answer(name, given):
 def _read(task, given):
     """What the task takes, without a batch axis."""
     if isinstance(task, (MixerTextClassifier, MixerTagger, MixerCausalLM, MixerSeq2SeqLM, MixerStoryAnswerer)):
+        if not any(map(str.isspace, given)):
+            # One word that ends like a file's name is meant as one.
+            reading.check_input(given)
         if reading.is_file(given) and os.path.isfile(given):
             raise ValueError(f"The model takes texts, not files. Received: {str(given)!r}, which is a file")
         return given
