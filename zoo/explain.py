@@ -118,8 +118,8 @@ def _explain(model, given, output, method, at, title, say):
     answers = ops.convert_to_numpy(answers)
     if not answers.size or not np.isfinite(answers).all():
         raise ValueError(
-            "The model must answer with finite numbers. Received: an input, empty or with numbers that are not finite "
-            "or that it does not know, to which it does not"
+            "The model must answer with finite numbers. Received: an input to which it does not; it may be empty, hold "
+            "numbers that are not finite, or words of numbers that the model does not know"
         )
     answers = answers[0]
     # The steps ahead stand at no positions, though they may be as many.

@@ -21,10 +21,10 @@ def _headline(found):
     if answer == decide.NO_DIFFERENCE and _only_on_average(found.verdict):
         return (
             f"No difference that matters was seen between implicit and explicit on {task}, though one is not excluded: "
-            f"take {winner}, the cheaper."
+            f"take {winner}, which costs less."
         )
     if answer == decide.NO_DIFFERENCE:
-        return f"No difference that matters between implicit and explicit on {task}: take {winner}, the cheaper."
+        return f"No difference that matters between implicit and explicit on {task}: take {winner}, which costs less."
     return f"{answer.capitalize()} attention serves {task} best: take {winner}."
 
 
