@@ -141,7 +141,7 @@ def _attempt(bench, family, line):
 
     from tuning import measures, spaces
     from tuning.budget import Budget
-    from tuning.training import Recipe, latency, score
+    from tuning.training import Recipe, answers, latency
 
     task, data = bench.task, bench.data
     try:
@@ -151,11 +151,14 @@ def _attempt(bench, family, line):
         width, parameters = bench.budget.solve(mixer)
         seed = derive(line["seed"], "verdict")
         trained = bench.train(Recipe(mixer, width, task.dropouts[0], line["learning_rate"], seed))
+        outputs = answers(trained.model, data.test)
         return {
             "width": width,
             "parameters": parameters,
             "valid": trained.curve[-1],
-            "test": score(trained.model, data.test, task.measure),
+            "test": measures.score(task.measure, data.test, outputs),
+            "redrawn": measures.redrawn(task.measure, data.test, outputs),
+            "units": measures.units(data.test),
             "curve": [round(point, 4) for point in trained.curve],
             "step": measures.step(data.test, task.measure),
             "training": trained.seconds,
@@ -253,8 +256,11 @@ def _chosen(lines, task):
 def _candidate(runs):
     valid, test = (tuple(line[name] for line in runs) for name in ("valid", "test"))
     first = runs[0]
-    cost = _median([line["latency"] for line in runs])
-    return decide.Candidate(first["family"], first["kind"], valid, test, first["parameters"], cost, first["step"])
+    cost, known = _median([line["latency"] for line in runs]), {"step": first["step"]}
+    # Older lines do not say.
+    if all(line.get("redrawn") for line in runs):
+        known |= {"redrawn": tuple(tuple(line["redrawn"]) for line in runs), "units": first["units"]}
+    return decide.Candidate(first["family"], first["kind"], valid, test, first["parameters"], cost, **known)
 
 
 def report(options):
@@ -286,8 +292,10 @@ for each run; `KERAS_ATTN_DATA=DIRECTORY python benchmarks/verdicts.py run` make
 
 For each task every family is trained at equal parameters, within 10 %, with the same epochs, on the same seeds, at the
 best of the same three learning rates by validation. The best explicit and the best implicit one, by validation, are
-compared on the test part, seed by seed. The interval is that of the mean difference, 95 %; differences below the margin
-do not matter; what counts as shown is corrected for all the pairs that could have been compared (`tuning/decide.py`).
+compared on the test part, seed by seed. The interval is that of the mean difference, 95 %, over seeds and test
+examples; where it is marked with a star the examples were not kept, and it is of seeds alone. Differences below the
+margin do not matter; what counts as shown is corrected for all the pairs that could have been compared
+(`tuning/decide.py`).
 Models are small, and some tasks train on a part of their data (`tuning/tasks/real.py`): what larger ones would do is
 not said here."""
 
@@ -325,7 +333,8 @@ OUTCOMES = {
 
 
 def _difference(compared):
-    between = "" if compared.low is None else f" ({compared.low:+.3f} to {compared.high:+.3f})"
+    star = "*" * (compared.method == decide.SEEDS)
+    between = "" if compared.low is None else f" ({compared.low:+.3f} to {compared.high:+.3f}{star})"
     return f"{compared.mean:+.3f}{between}"
 
 

@@ -192,8 +192,8 @@ def _advise(*arguments):
 def _conclude(task, data, journal, found, advised, progress, factors):
     """What follows from the runs: a verdict, what is measured of each family, models, results and reports."""
     search, out = journal.description, journal.folder
-    step = measures.step(data.test, task.measure)
-    found = tuple(dataclasses.replace(family, step=step) for family in found)
+    known = {"step": measures.step(data.test, task.measure), "units": measures.units(data.test)}
+    found = tuple(dataclasses.replace(family, **known) for family in found)
     candidates = [family.as_candidate() for family in found if family.finished]
     verdict = _with_failed(decide.decide(candidates, task.margin), found)
     found = measured.of_all(task, data, journal, found, progress=progress) if factors else found

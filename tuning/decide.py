@@ -6,10 +6,10 @@ import math
 NO_DIFFERENCE = "no difference that matters"
 NO_VERDICT = "no verdict"
 CONFIDENCE = 0.95
-#: From this many seeds on an interval is drawn from the differences themselves, and not from the t-distribution: with
-#: fewer there are too few different draws, and the interval would be too short.
-BOOTSTRAP_FROM = 10
-DRAWS = 9_999
+#: What an interval covers: other seeds, or other test examples too.
+SEEDS, BOTH = "seeds", "seeds and test examples"
+#: With fewer draws of test examples nothing is said of other ones.
+FEWEST_DRAWS = 20
 #: Times that differ by less than this factor are alike: the same model takes as much longer on a busy machine.
 ALIKE = 1.2
 #: A spread that comes of floating point alone.
@@ -29,6 +29,9 @@ class Candidate:
         cost: seconds for an example.
         step: the smallest difference that two test scores can have: one of the test split's answers. Older results do
             not say: then one of a thousand.
+        redrawn: for each seed the test score on test examples drawn anew, `tuning.measures.redrawn`, the same draws
+            for all candidates; empty if that is not known, and then only seeds are.
+        units: how many test examples stand for themselves.
     """
 
     name: str
@@ -38,6 +41,8 @@ class Candidate:
     parameters: int
     cost: float
     step: float = 1e-3
+    redrawn: tuple = ()
+    units: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +53,11 @@ class Comparison:
         first, second: the candidates' names.
         differences: one a seed.
         mean: of the differences.
-        low, high: the 95 % interval of the mean; None with one seed.
+        low, high: the 95 % interval of the mean, on other seeds and other test examples; None with one seed.
         outcome: "first", "second" (better by more than the margin, and that is shown), "equivalent" (all of the
             interval is inside the margin), "inside the margin" (the mean is, and not all of the interval) or "not
             shown" (the mean is outside, and zero is not excluded).
-        method: how the interval was made, "t" or "bootstrap"; None with one seed.
+        method: what the interval covers, "seeds and test examples" or "seeds"; None with one seed.
         p: how often means as far from zero as this come of no difference; None with one seed.
         adjusted: the same, corrected for all that was compared (Holm); None if nothing was corrected.
         among: how many comparisons it was corrected for.
@@ -139,7 +144,8 @@ def compare(first, second, margin):
     """The `Comparison` of two candidates."""
     differences = tuple(a - b for a, b in zip(first.test, second.test, strict=True))
     floor = least_spread(max(first.step, second.step))
-    low, high = interval(differences, floor=floor)
+    examples = examples_error(first, second)
+    low, high = interval(differences, floor, examples)
     floored = low is not None and spread(differences) < floor
     found = Comparison(
         first.name,
@@ -149,8 +155,8 @@ def compare(first, second, margin):
         low,
         high,
         outcome="",
-        method=None if low is None else "t" if floored else method(len(differences)),
-        p=chance(differences, floor),
+        method=None if low is None else SEEDS if examples is None else BOTH,
+        p=chance(differences, floor, examples),
         floor=floor if floored else None,
     )
     return dataclasses.replace(found, outcome=_outcome(found, margin))
@@ -175,11 +181,6 @@ def correct(comparisons, margin):
     return [dataclasses.replace(each, outcome=_outcome(each, margin)) for each in found]
 
 
-def method(count):
-    """How the interval of so many values is made: "t" or "bootstrap"."""
-    return "bootstrap" if count >= BOOTSTRAP_FROM else "t"
-
-
 def least_spread(step):
     """The spread that rounding alone gives to a difference of two scores.
 
@@ -191,71 +192,81 @@ def least_spread(step):
     return step / math.sqrt(6)
 
 
-def interval(values, by=None, floor=0.0):
+def examples_error(first, second):
+    """How far the mean difference of two candidates is off because test examples are what they are, not others.
+
+    Over draws of examples the mean over S seeds varies by what examples do on all seeds, e, and by a share of what they
+    do on each seed in its own way, u / S; the difference on one seed varies by e + u. The spread over seeds has u in it
+    already, so that what is added is e alone.
+
+    Args:
+        first, second: a `Candidate` each.
+
+    Returns:
+        `(variance, freedom)`, freedom as of the t-distribution; None if it is not known.
+    """
+    import numpy as np
+
+    if not (first.redrawn and second.redrawn) or len(first.redrawn) < 2 or min(first.units, second.units) < 2:
+        return None
+    differences = np.array(first.redrawn, float) - np.array(second.redrawn, float)  # (S, draws)
+    differences = differences[:, np.isfinite(differences).all(axis=0)]
+    seeds, draws = differences.shape
+    if draws < FEWEST_DRAWS:
+        return None
+    of_mean, of_one = differences.mean(axis=0).var(ddof=1), differences.var(axis=1, ddof=1).mean()
+    # Draws of few units vary less than other units would.
+    fair = first.units / (first.units - 1)
+    return fair * max(0.0, float(seeds * of_mean - of_one) / (seeds - 1)), min(first.units, draws) - 1
+
+
+def interval(values, floor=0.0, examples=None):
     """The 95 % interval of the mean of some values; `(None, None)` for one value, which says nothing of spread.
 
-    Nor do values that are all the same, unless there is a floor.
+    Nor do values that are all the same, unless there is a floor. The values are taken for normally distributed: this
+    is the interval of Student's t, and with examples of Welch and Satterthwaite.
 
     Args:
         values: at least one number.
-        by: "t", which takes the values for normally distributed; "bootstrap", which draws from them (SciPy's, bias
-            corrected and accelerated, always the same draws); None for the one that fits their number: see `method`.
-        floor: the least spread, at least 0. Values that spread less are taken for normally distributed with this one.
+        floor: the least spread, at least 0. Values that spread less are taken to spread so much.
+        examples: see `examples_error`; None for what is not known, or not wanted.
 
     Example:
     >>> low, high = interval((1.0, 2.0, 3.0))
     >>> round(low, 3), round(high, 3)
     (-0.484, 4.484)
     """
-    if len(values) < 2:
+    error, freedom = _error(values, floor, examples)
+    if error is None:
         return None, None
-    if max(spread(values), floor) <= NOTHING:
-        return None, None
-    if spread(values) < floor or (by or method(len(values))) == "t":
-        return _t_interval(values, floor)
-    return _bootstrap_interval(values)
-
-
-def _t_interval(values, floor):
     from scipy import stats
 
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * max(spread(values), floor) / math.sqrt(len(values))
-    return _mean(values) - float(half), _mean(values) + float(half)
+    half = error * float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))
+    return _mean(values) - half, _mean(values) + half
 
 
-def _bootstrap_interval(values):
-    import numpy as np
-    from scipy import stats
-
-    found = stats.bootstrap(
-        (values,), np.mean, confidence_level=CONFIDENCE, n_resamples=DRAWS, rng=np.random.default_rng(0)
-    ).confidence_interval
-    return float(found.low), float(found.high)
-
-
-def chance(values, floor=0.0):
+def chance(values, floor=0.0, examples=None):
     """How often a mean as far from zero comes of no difference: p of two sides; None where there is no `interval`.
-
-    By the t-distribution where the interval is, else by turning the signs of the values around (SciPy's
-    `permutation_test`, all turns of up to thirteen values, beyond that as many as draws).
 
     Example:
     >>> round(chance((1.0, 2.0, 3.0)), 4)
     0.0742
     """
-    if len(values) < 2 or max(spread(values), floor) <= NOTHING:
+    error, freedom = _error(values, floor, examples)
+    if error is None:
         return None
     from scipy import stats
 
-    if spread(values) < floor or method(len(values)) == "t":
-        t = _mean(values) / (max(spread(values), floor) / math.sqrt(len(values)))
-        return 2 * float(stats.t.sf(abs(t), len(values) - 1))
-    import numpy as np
+    return 2 * float(stats.t.sf(abs(_mean(values)) / error, freedom))
 
-    turned = stats.permutation_test(
-        (values,), np.mean, permutation_type="samples", n_resamples=DRAWS, rng=np.random.default_rng(0)
-    )
-    return float(turned.pvalue)
+
+def _error(values, floor, examples):
+    """The standard error of the mean and its degrees of freedom; None twice if nothing is known."""
+    if len(values) < 2 or max(spread(values), floor) <= NOTHING:
+        return None, None
+    parts = [(max(spread(values), floor) ** 2 / len(values), len(values) - 1), *([examples] if examples else [])]
+    variance = math.fsum(part for part, _ in parts)
+    return math.sqrt(variance), variance**2 / math.fsum(part**2 / freedom for part, freedom in parts)
 
 
 def spread(values):
@@ -357,7 +368,7 @@ def _describe_shown(comparison):
 def _describe_interval(comparison):
     if comparison.low is None:
         return ""
-    said = f", 95 % interval {comparison.low:+.3f} to {comparison.high:+.3f} ({comparison.method}"
+    said = f", 95 % interval {comparison.low:+.3f} to {comparison.high:+.3f} (over {comparison.method}"
     if comparison.floor is None:
         return f"{said})"
     return f"{said}; seeds differ by less than test scores can show: a spread of {comparison.floor:.2g} is taken)"

@@ -49,6 +49,7 @@ class Run:
         seconds: time in training steps.
         epoch_seconds: the same, epoch by epoch.
         wall: time for all of the run, compiling included.
+        redrawn: the test score on test examples drawn anew, as `tuning.measures.redrawn` has it; empty for trials.
         latency: seconds for an example by batch size, as text for JSON's sake; empty for trials.
         solved: whether it stopped early because nothing was left to learn.
         failure: why it failed; None if it did not.
@@ -70,6 +71,7 @@ class Run:
     seconds: float = 0.0
     epoch_seconds: tuple = ()
     wall: float = 0.0
+    redrawn: tuple = ()
     latency: dict = dataclasses.field(default_factory=dict)
     solved: bool = False
     failure: str | None = None
@@ -78,6 +80,12 @@ class Run:
     def key(self):
         """What tells it from all other runs of a search."""
         return self.family, self.stage, self.number, self.round, self.epochs
+
+
+def load_run(content):
+    """The `Run` in plain data."""
+    tuples = ("curve", "epoch_seconds", "redrawn")
+    return Run(**{name: tuple(value) if name in tuples else value for name, value in content.items()})
 
 
 class Files:
@@ -162,16 +170,16 @@ class Journal(Files):
         """The finished run of the same key and values as `wanted`, or None if it must be run."""
         path = self._path(wanted)
         try:
-            run = Run(**json.loads(path.read_text(encoding="utf-8")))
+            run = load_run(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             return self._set_aside(path, f"cannot be read ({error})")
         if (run.key, run.values) != (wanted.key, wanted.values):
             return self._set_aside(path, "is not of this search")
         if run.test is not None and not self.weights(run).exists():
             return self._set_aside(path, "has lost its weights")
-        return dataclasses.replace(run, curve=tuple(run.curve), epoch_seconds=tuple(run.epoch_seconds))
+        return run
 
     def add(self, run):
         """Writes a finished run."""

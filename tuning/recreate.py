@@ -55,8 +55,8 @@ def save_arrays(data, path):
         inputs = split.x if isinstance(split.x, dict) else {"": split.x}
         arrays.update({f"{name}/x/{key}": array for key, array in inputs.items()})
         arrays[f"{name}/y"] = split.y
-        if split.weight is not None:
-            arrays[f"{name}/weight"] = split.weight
+        beside = {key: getattr(split, key) for key in ("weight", "group")}
+        arrays.update({f"{name}/{key}": array for key, array in beside.items() if array is not None})
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     objects = [name for name, array in arrays.items() if array.dtype.hasobject]
     if objects:
@@ -76,7 +76,7 @@ def _load_split(arrays, name):
     start = f"{name}/x/"
     inputs = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
     x = inputs[""] if set(inputs) == {""} else inputs
-    return Split(x, arrays[f"{name}/y"], arrays.get(f"{name}/weight"))
+    return Split(x, arrays[f"{name}/y"], arrays.get(f"{name}/weight"), arrays.get(f"{name}/group"))
 
 
 def _describe_function(function):

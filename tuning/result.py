@@ -4,7 +4,7 @@ import dataclasses
 
 from tuning import decide, weighing
 from tuning.factors import Factors
-from tuning.journal import Run, SearchFolderError, read_json, write_json
+from tuning.journal import SearchFolderError, load_run, read_json, write_json
 
 RESULTS = "results.json"
 
@@ -21,6 +21,7 @@ class FamilyResult:
         factors: what was measured of the best of them, a `tuning.factors.Factors`; None if nothing was.
         fate: why it was not retrained, in words; empty if it was.
         step: the smallest difference that two test scores can have; None in older results.
+        units: how many test examples stand for themselves, `tuning.measures.units`; None in older results.
     """
 
     name: str
@@ -30,6 +31,7 @@ class FamilyResult:
     factors: Factors | None = None
     fate: str = ""
     step: float | None = None
+    units: int | None = None
 
     @property
     def finished(self):
@@ -95,8 +97,11 @@ class FamilyResult:
         """What `tuning.decide` wants to know."""
         valid = tuple(run.valid for run in self.retrainings)
         cost = min(self.latency.values(), default=0.0)
-        step = {} if self.step is None else {"step": self.step}
-        return decide.Candidate(self.name, self.kind, valid, self.test, self.parameters, cost, **step)
+        known = {} if self.step is None else {"step": self.step}
+        redrawn = tuple(run.redrawn for run in self.retrainings)
+        if self.units is not None and all(redrawn):
+            known |= {"redrawn": redrawn, "units": self.units}
+        return decide.Candidate(self.name, self.kind, valid, self.test, self.parameters, cost, **known)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,13 +194,9 @@ def _load(content):
 
 
 def _load_family(content):
-    runs = {stage: tuple(map(_load_run, content[stage])) for stage in ("trials", "retrainings")}
+    runs = {stage: tuple(map(load_run, content[stage])) for stage in ("trials", "retrainings")}
     measured = content.get("factors")
     return FamilyResult(**{**content, **runs, "factors": measured and Factors(**measured)})
-
-
-def _load_run(content):
-    return Run(**{**content, "curve": tuple(content["curve"]), "epoch_seconds": tuple(content["epoch_seconds"])})
 
 
 def _last_score(bins):

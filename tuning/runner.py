@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tuning import recreate
+from tuning import measures, recreate
 from tuning.isolation import cause
-from tuning.journal import DATA, TASK, Files, Run, SearchFolderError, write_json, write_whole
+from tuning.journal import DATA, TASK, Files, SearchFolderError, load_run, write_json, write_whole
 from tuning.racing import RETRAINING
 from tuning.state import told
-from tuning.training import Paused, Recipe, Workbench, latency, score
+from tuning.training import Paused, Recipe, Workbench, answers, latency
 
 
 class Runner:
@@ -81,8 +81,14 @@ class Runner:
 
     def _judge(self, model, run):
         """A retraining's test score and latency."""
-        test = score(model, self.data.test, self.task.measure)
-        return dataclasses.replace(run, test=test, latency=latency(model, self.data.test))
+        measure, test = self.task.measure, self.data.test
+        outputs = answers(model, test)
+        return dataclasses.replace(
+            run,
+            test=measures.score(measure, test, outputs),
+            redrawn=measures.redrawn(measure, test, outputs),
+            latency=latency(model, test),
+        )
 
 
 def hand_over(task, data, folder):
@@ -113,7 +119,7 @@ def run_here(folder, wanted, before):
         The `Run` as plain data; or, under "stop", why the search cannot go on.
     """
     try:
-        return dataclasses.asdict(_runner(folder).do(load(wanted), [load(run) for run in before]))
+        return dataclasses.asdict(_runner(folder).do(load_run(wanted), [load_run(run) for run in before]))
     except SearchFolderError as error:
         return {"stop": str(error)}
 
@@ -124,8 +130,3 @@ def _runner(folder):
     task = recreate.make(json.loads((folder / TASK).read_text(encoding="utf-8")))
     data = recreate.load_arrays(folder / DATA)
     return Runner(task, data, Files(folder))
-
-
-def load(content):
-    """The `Run` in plain data."""
-    return Run(**{**content, "curve": tuple(content["curve"]), "epoch_seconds": tuple(content["epoch_seconds"])})

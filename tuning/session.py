@@ -9,9 +9,9 @@ from concurrent import futures
 
 import keras
 
-from tuning import isolation, oracle, runner, spaces
+from tuning import isolation, oracle, spaces
 from tuning.engine import SearchFailed
-from tuning.journal import Run, SearchFolderError
+from tuning.journal import Run, SearchFolderError, load_run
 from tuning.progress import Event
 from tuning.racing import FINALISTS, RETRAINING, TRIAL, Race, Rules
 from tuning.result import FamilyResult
@@ -255,7 +255,7 @@ class Hand:
             return dataclasses.replace(wanted, failure=outcome.failure)
         if "stop" in outcome.answer:
             raise SearchFolderError(outcome.answer["stop"])
-        return runner.load(outcome.answer)
+        return load_run(outcome.answer)
 
     def close(self):
         """Ends the process, at once."""

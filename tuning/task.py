@@ -16,11 +16,14 @@ class Split:
         y: integer labels, `(N,)` or `(N, T)`, or numbers of the shape of the model's outputs, `(N, C)` or `(N, T, C)`.
         weight: what each label counts, of the shape of `y`, or each row of numbers, without the last axis; None if all
             count alike.
+        group: `(N,)`, the same for examples that say the same twice, as those of one patient or windows that overlap:
+            an interval draws them together. None if each stands for itself.
     """
 
     x: object
     y: object
     weight: object = None
+    group: object = None
 
     def __len__(self):
         return len(self.y)
@@ -28,7 +31,8 @@ class Split:
     def take(self, chosen):
         """The examples that `chosen`, indices or a slice, picks."""
         x = {name: array[chosen] for name, array in self.x.items()} if isinstance(self.x, dict) else self.x[chosen]
-        return Split(x, self.y[chosen], None if self.weight is None else self.weight[chosen])
+        weight, group = (None if each is None else each[chosen] for each in (self.weight, self.group))
+        return Split(x, self.y[chosen], weight, group)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Data:
     form: dict | None = None
 
     def checksum(self):
-        """SHA-256 of the splits, as text: with other data a search is another one."""
+        """SHA-256 of what moves a score in the splits, as text: with other data a search is another one."""
         digest = hashlib.sha256()
         for split in (self.train, self.valid, self.test):
             inputs = [split.x[name] for name in sorted(split.x)] if isinstance(split.x, dict) else [split.x]

@@ -233,10 +233,16 @@ def score(model, split, measure):
         split: a `tuning.task.Split`.
         measure: a name from `tuning.measures`.
     """
+    return measures.score(measure, split, answers(model, split))
+
+
+def answers(model, split):
+    """A model's outputs for a split, `(N, ...)`."""
     # `predict` and `evaluate` spend ten times as long on setting up as such a model takes.
     starts = range(0, len(split), SCORED_AT_ONCE)
-    parts = [model.predict_on_batch(split.take(slice(start, start + SCORED_AT_ONCE)).x) for start in starts]
-    return measures.score(measure, split, np.concatenate(parts))
+    return np.concatenate(
+        [model.predict_on_batch(split.take(slice(start, start + SCORED_AT_ONCE)).x) for start in starts]
+    )
 
 
 def latency(model, split):

@@ -10,7 +10,7 @@ import pytest
 import tuning
 import zoo
 from tests.tuning.standins import BLOBS, DIGITS, dense, search
-from tuning import comparison, decide, factors, looks, result, training
+from tuning import comparison, decide, factors, looks, measures, result, training
 from tuning.factors import families as measured
 from tuning.journal import Run, SearchFolderError
 
@@ -55,6 +55,29 @@ def test_time_and_latency_stand_beside_the_scores(found):
 
 def test_each_family_knows_how_fine_its_test_scores_are(found):
     assert {family.as_candidate().step for family in found.families} == {1 / len(DIGITS.data(0).test)}
+
+
+def test_the_interval_is_over_seeds_and_over_test_examples(found):
+    for family in found.families:
+        candidate = family.as_candidate()
+        assert candidate.units == len(DIGITS.data(0).test)
+        assert [len(draws) for draws in candidate.redrawn] == [measures.DRAWS] * 2
+        # Other examples give other scores, about what these give.
+        for score, draws in zip(candidate.test, candidate.redrawn, strict=True):
+            assert np.std(draws) > 0 and abs(np.mean(draws) - score) < 4 * np.std(draws) / np.sqrt(measures.DRAWS)
+    assert {each.method for each in found.verdict.comparisons} == {decide.BOTH}
+    assert "(over seeds and test examples" in found.verdict.reason
+
+
+def test_results_of_before_test_examples_were_drawn_anew_are_read(found, out, tmp_path):
+    content = json.loads((out / "results.json").read_text())
+    for family in content["families"]:
+        del family["units"]
+        for run in (*family["trials"], *family["retrainings"]):
+            del run["redrawn"]
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    older = result.load(tmp_path)
+    assert older.verdict == found.verdict and {family.as_candidate().redrawn for family in older.families} == {()}
 
 
 def test_the_best_of_each_kind_loads_and_scores_as_reported(found, out):

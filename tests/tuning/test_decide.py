@@ -1,11 +1,13 @@
 import dataclasses
+import importlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from tuning import decide
+from tuning import decide, measures
 from tuning.decide import Candidate
 
 
@@ -80,35 +82,72 @@ def test_an_interval_inside_the_margin_is_equivalence():
     assert decide.compare(first, second, margin=0.01).outcome == "inside the margin"
 
 
-def test_few_seeds_are_judged_by_t_and_ten_by_a_bootstrap():
-    values = (0.1, 0.3, 0.2, 0.4, 0.1, 0.5, 0.2, 0.3, 0.4, 0.9)
-    assert decide.interval(values[:9]) == decide.interval(values[:9], by="t")
-    assert decide.interval(values) == decide.interval(values, by="bootstrap") != decide.interval(values, by="t")
-    assert [
-        decide.compare(candidate("a", "explicit", *values[:n]), candidate("b", "implicit", *[0.0] * n), 0.0).method
-        for n in (1, 9, 10)
-    ] == [None, "t", "bootstrap"]
-
-
-def test_the_bootstrap_is_scipy_s_and_always_the_same():
-    values = (0.1, 0.3, 0.2, 0.4, 0.1, 0.5, 0.2, 0.3, 0.4, 0.9)
-    expected = stats.bootstrap((values,), np.mean, n_resamples=9_999, rng=np.random.default_rng(0)).confidence_interval
-    assert decide.interval(values) == (expected.low, expected.high) == decide.interval(values)
-    # Bias corrected: the one large value draws it upwards.
-    assert expected.high - np.mean(values) > np.mean(values) - expected.low
-
-
 def test_chances_are_scipy_s():
     few = (0.1, 0.3, -0.1, 0.25)
     assert decide.chance(few) == pytest.approx(stats.ttest_1samp(few, 0.0).pvalue)
-    # All of one sign: of the 2^11 turns of signs two are as far from zero.
-    assert decide.chance([0.1 + 0.01 * n for n in range(11)]) == pytest.approx(2 / 2**11)
     assert decide.chance((0.3,)) is None
+
+
+@pytest.fixture
+def pair(monkeypatch):
+    """Two candidates whose true difference is 0.1, on 200 rows: of each seed, each row and each of both a number."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    return importlib.import_module("intervals").pair
+
+
+@pytest.mark.parametrize("seeds", [3, 10])
+def test_intervals_cover_other_seeds_and_other_examples(pair, seeds):
+    random = np.random.default_rng(1)
+    found = [decide.compare(*pair(random, seeds, example=0.8), margin=0.0) for _ in range(400)]
+    assert {each.method for each in found} == {decide.BOTH}
+    assert np.mean([each.low <= 0.1 <= each.high for each in found]) > 0.92
+    # Of seeds alone they are too short.
+    alone = [decide.interval(each.differences) for each in found]
+    assert np.mean([low <= 0.1 <= high for low, high in alone]) < 0.8
+
+
+def test_what_examples_add_is_not_counted_twice(pair):
+    # All that examples do they do on each seed in its own way: seeds show it already.
+    random = np.random.default_rng(2)
+    pairs = [pair(random, 4, seed=0.0, example=0.0) for _ in range(300)]
+    added = np.mean([decide.examples_error(*each)[0] for each in pairs])
+    # The variance of a mean over seeds and rows is 0.4^2 / 4 / 200.
+    assert added < 0.35 * 0.4**2 / 4 / 200
+    # What they do on all seeds is added whole: 0.3^2 / 200.
+    pairs = [pair(random, 4, both=0.0) for _ in range(300)]
+    assert np.mean([decide.examples_error(*each)[0] for each in pairs]) == pytest.approx(0.3**2 / 200, rel=0.05)
+
+
+def test_of_few_that_stand_for_themselves_little_is_known(pair):
+    many = pair(np.random.default_rng(3), 3)
+    few = [dataclasses.replace(each, units=4) for each in many]
+    many, few = decide.examples_error(*many), decide.examples_error(*few)
+    assert (many[1], few[1]) == (measures.DRAWS - 1, 3)
+    assert few[0] / many[0] == pytest.approx((4 / 3) / (200 / 199))
+
+
+@pytest.mark.parametrize("unknown", ["redrawn", "draws", "units"])
+def test_what_is_not_known_of_examples_is_said(pair, unknown):
+    first, second = pair(np.random.default_rng(4), 3)
+    others = {
+        "redrawn": {"redrawn": ()},
+        "draws": {"redrawn": ((None,) * 90 + (0.1,) * 10,) * 3},
+        "units": {"units": 1},
+    }
+    found = decide.compare(dataclasses.replace(first, **others[unknown]), second, margin=0.0)
+    assert found.method == decide.SEEDS
+    assert (found.low, found.high) == decide.interval(found.differences)
+
+
+def test_draws_without_a_score_are_left_out(pair):
+    whole = pair(np.random.default_rng(5), 3)
+    broken = [dataclasses.replace(each, redrawn=tuple((None, *one[1:]) for one in each.redrawn)) for each in whole]
+    assert decide.examples_error(*broken)[0] == pytest.approx(decide.examples_error(*whole)[0], rel=0.1)
 
 
 def test_holm_s_correction_is_the_one_of_a_book():
     def of_p(p):
-        return decide.Comparison("a", "b", (), 0.1, 0.05, 0.15, "first", "t", p)
+        return decide.Comparison("a", "b", (), 0.1, 0.05, 0.15, "first", decide.SEEDS, p)
 
     # 0.01 x 4, 0.02 x 3, 0.03 x 2 raised to the one before, 0.5 x 1.
     found = decide.correct([of_p(0.03), of_p(0.01), of_p(0.5), of_p(0.02)], margin=0.01)
@@ -184,7 +223,7 @@ def test_the_same_difference_on_every_seed_is_as_sure_as_the_scores_are_fine():
     (found,) = verdict.comparisons
     half = 12.706 / 500 / math.sqrt(6) / math.sqrt(2)
     assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half), abs=1e-6)
-    assert (verdict.answer, found.method) == ("explicit", "t")
+    assert (verdict.answer, found.method) == ("explicit", decide.SEEDS)
     assert found.p == pytest.approx(2 * stats.t.sf(0.2 * math.sqrt(2) * 500 * math.sqrt(6), 1)) and found.p > 0
     assert "seeds differ by less than test scores can show: a spread of 0.00082 is taken" in verdict.reason
 
@@ -195,9 +234,9 @@ def test_the_same_difference_of_coarse_scores_is_not_shown():
     assert verdict.comparisons[0].low < 0 < verdict.comparisons[0].high
 
 
-def test_ten_differences_that_are_alike_are_not_drawn_from():
+def test_many_differences_that_are_alike_are_as_sure_as_scores_are_fine():
     found = decide.compare(*of_step(1 / 500, *[0.5] * 11), margin=0.02)
-    assert (found.method, found.outcome) == ("t", "first")
+    assert found.outcome == "first"
     assert found.low < 0.2 < found.high and 0 < found.p < 1e-9
 
 

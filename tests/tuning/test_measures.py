@@ -85,6 +85,55 @@ def test_where_classes_count_alike_a_step_is_an_answer_of_the_smallest(name):
     assert measures.step(weighed, name) == 1 / 4
 
 
+def test_scores_on_other_examples_are_as_by_hand():
+    found = measures.redrawn("accuracy", Split(None, LABELS), LOGITS)
+    numbers = np.random.default_rng(0)
+    right = LOGITS.argmax(axis=-1) == LABELS
+    by_hand = [right[numbers.integers(0, 5, 5)].mean() for _ in range(measures.DRAWS)]
+    assert found == pytest.approx(by_hand, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name, measure in measures.MEASURES.items() if measure.predicts == "labels"])
+def test_scores_on_other_examples_are_scores(name):
+    random = np.random.default_rng(0)
+    y, logits = random.integers(0, 2, 60), random.normal(size=(60, 2))
+    found = measures.redrawn(name, Split(None, y), logits)
+    numbers = np.random.default_rng(0)
+    rows = [numbers.integers(0, 60, 60) for _ in range(measures.DRAWS)]
+    by_hand = [measures.score(name, Split(None, y[row]), logits[row]) for row in rows]
+    assert found == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_numbers_on_other_examples_are_scored_too():
+    random = np.random.default_rng(0)
+    y = random.normal(size=(40, 3, 2))
+    split = Split(None, y, random.integers(0, 2, (40, 3)).astype("float32"))
+    found = measures.redrawn("explained", split, y + 0.3 * random.normal(size=y.shape))
+    assert len(found) == measures.DRAWS and 0.8 < min(found) < max(found) < 1 and len(set(found)) > 90
+
+
+def test_what_belongs_together_is_drawn_together():
+    # Two patients: all of one's answers are right, and none of the other's.
+    logits = np.eye(2)[[0, 0, 0, 0, 0, 0]]
+    split = Split(None, np.array([0, 0, 0, 1, 1, 1]), group=np.array(["b"] * 3 + ["a"] * 3))
+    assert set(measures.redrawn("accuracy", split, logits)) == {0.0, 0.5, 1.0}
+    assert measures.units(split) == 2
+    assert measures.redrawn("accuracy", dataclasses.replace(split, group=np.array(["a"] * 6)), logits) == ()
+
+
+def test_units_are_those_whose_answers_count():
+    split = Split(
+        None, np.zeros((4, 3)), np.array([[1, 0, 0], [0, 0, 0], [1, 1, 1], [0, 1, 0]]), np.array([0, 0, 1, 1])
+    )
+    assert measures.units(split) == 2
+    assert measures.units(dataclasses.replace(split, group=None)) == 3
+
+
+def test_a_draw_of_one_class_alone_has_no_auroc():
+    found = measures.redrawn("auroc", Split(None, np.array([0, 0, 0, 1])), np.array([[1.0, 0], [2, 0], [3, 0], [0, 1]]))
+    assert None in found and set(found) == {None, 1.0}
+
+
 def test_where_nothing_counts_there_is_no_score():
     with pytest.raises(ArithmeticError, match="none of their answers counts"):
         measures.score("macro_f1", Split(None, LABELS, np.zeros(5)), LOGITS)

@@ -1,6 +1,7 @@
 """Real tasks on made-up data: what becomes of a subject's splits, what a seed draws, what is cut."""
 
 import dataclasses
+import os
 
 import keras
 import numpy as np
@@ -164,6 +165,16 @@ def test_forecasts_are_in_standard_units():
     data = tasks.get("etth1").data(0)
     assert data.test.y.shape == (17, 5, 3) and data.test.y.dtype == np.float32
     np.testing.assert_allclose(data.test.y * 7 + 50, made_up_windows("test").y, rtol=1e-5)
+    # Windows begin at each step and are five steps long.
+    assert data.test.group.tolist() == [number // 5 for number in range(17)]
+    assert data.train.group is None
+
+
+@pytest.mark.skipif(not os.environ.get("KERAS_ATTN_DATA"), reason="needs $KERAS_ATTN_DATA")
+@pytest.mark.parametrize("name", ["mitbih_beats", "mitbih_strips"])
+def test_what_is_of_one_patient_is_drawn_together(name):
+    test = tasks.get(name).data(0).test
+    assert len(test.group) == len(test) and measures.units(test) == 22
 
 
 @pytest.mark.parametrize("name", MADE_UP)

@@ -83,13 +83,14 @@ def test_arrays_come_back_from_a_file(named, weighted, tmp_path):
         x = numbers.normal(size=(count, 3, 2)).astype("float32")
         x = {"token_ids": numbers.integers(7, size=(count, 5)), "padding_mask": x > 0} if named else x
         weight = numbers.random(count).astype("float32") if weighted else None
-        return Split(x, numbers.integers(2, size=count).astype("int32"), weight)
+        return Split(x, numbers.integers(2, size=count).astype("int32"), weight, np.arange(count) if weighted else None)
 
     data = Data(split(13), split(11), split(17))
     recreate.save_arrays(data, tmp_path / "data.npz")
     again = recreate.load_arrays(tmp_path / "data.npz")
     assert again.checksum() == data.checksum()
     assert (again.train.weight is not None) == weighted and isinstance(again.train.x, dict) == named
+    assert (again.test.group is not None) == weighted and (not weighted or again.test.group[-1] == 16)
 
 
 def test_objects_are_not_pickled(tmp_path):

@@ -103,7 +103,7 @@ def test_a_claim_held_or_not_is_said_by_what_was_shown(verdicts, claim, test, sa
 def test_the_page_says_who_is_better_by_how_much_at_what_cost_and_whether_the_claim_held(verdicts):
     page = verdicts.page([*whole(), *whole(0.5, 0.503, 0.5, task="etth2")[:-1]])
     assert (
-        "| `etth1` | explained | multi_head 0.751 | gru 0.501 | +0.250 (+0.249 to +0.251) | 3 | 0.01 | **explicit** |"
+        "| `etth1` | explained | multi_head 0.751 | gru 0.501 | +0.250 (+0.249 to +0.251*) | 3 | 0.01 | **explicit** |"
     ) in page
     assert "Of 1 task: explicit 1, implicit 0, no difference that matters 0, open 0." in page
     assert "| long dependencies | explicit | `etth1`, as days and weeks repeat, up to 336 hours back: it held |" in page
@@ -112,6 +112,16 @@ def test_the_page_says_who_is_better_by_how_much_at_what_cost_and_whether_the_cl
     assert "- `etth2`: begun, 34 runs; not through: identity." in page
     assert "Tasks that wait for their runs: `sst2`" in page and "`ud_ewt`" in page.split("## Not run")[1]
     assert page.count("\nNot run.\n") == 3 and "svg" not in page
+
+
+def test_where_test_examples_were_drawn_anew_the_interval_is_longer_and_without_a_star(verdicts):
+    # Other examples move each family in its own way, all of its seeds alike.
+    moved = {each["family"]: np.random.default_rng(len(each["family"])).normal(0, 0.01, 100) for each in whole()}
+    lines = [{**each, "redrawn": (each["test"] + moved[each["family"]]).tolist(), "units": 50} for each in whole()]
+    (found,) = [verdicts.find(lines, "etth1", verdicts.WHOLE)]
+    assert found.comparison.method == decide.BOTH
+    assert found.comparison.high - found.comparison.low > 0.005
+    assert "*)" not in verdicts.page(lines)
 
 
 def test_a_tie_and_a_control_that_does_as_well_are_said(verdicts):
@@ -132,7 +142,7 @@ def test_moves_are_drawn_once_all_shares_are_there(verdicts, tmp_path):
         ledger.append(options.out, each)
     verdicts.report(options)
     said = options.page.read_text(encoding="utf-8")
-    assert "| `etth1` | 0.25 | multi_head 0.701 | gru 0.601 | +0.100 (+0.099 to +0.101) | 3 |" in said
+    assert "| `etth1` | 0.25 | multi_head 0.701 | gru 0.601 | +0.100 (+0.099 to +0.101*) | 3 |" in said
     assert "](images/verdicts_length.svg)" in said and "images/verdicts_data.svg" not in said
     drawing = (tmp_path / "images" / "verdicts_length.svg").read_text(encoding="utf-8")
     verdicts.report(options)

@@ -164,6 +164,7 @@ def _windows(parts, sizes, preprocessor, most, name):
     # (N, C, back + ahead)
     cut = [np.lib.stride_tricks.sliding_window_view(part, back + ahead, axis=0)[::step] for part in parts]
     whole = np.swapaxes(np.concatenate(cut), 1, 2)
+    together = _together(cut, step, ahead)
     y = whole[:, back:, targets]
     missing = np.isnan(y).any(axis=-1)
     kept = ~missing.all(axis=-1)
@@ -173,7 +174,14 @@ def _windows(parts, sizes, preprocessor, most, name):
     x, y = preprocessor({"series": x, "ahead": whole[kept][:, back:, told]} if told else x, y[kept])
     x = {name: np.asarray(each, "float32") for name, each in x.items()} if told else np.asarray(x, "float32")
     weight = (~missing[kept]).astype("float32") if missing.any() else None
-    return Split(x, np.nan_to_num(np.asarray(y, "float32")), weight)
+    return Split(x, np.nan_to_num(np.asarray(y, "float32")), weight, together[kept])
+
+
+def _together(cut, step, ahead):
+    """A number `(N,)` for each window, the same if they begin within a horizon: they foretell the same steps."""
+    blocks = [np.arange(len(part)) * step // ahead for part in cut]
+    starts = np.cumsum([0, *(int(block.max(initial=-1)) + 1 for block in blocks)])
+    return np.concatenate([block + start for block, start in zip(blocks, starts)])
 
 
 def _check_times(times, parts):

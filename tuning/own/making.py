@@ -248,8 +248,11 @@ def _data(given, seed):
     """The `Data` of a seed: split, then learnt from the training split alone, then prepared."""
     kind = KINDS[given.train.kind]
     train, valid, test = _split(given, seed)
-    chosen = {"train": (given.train, train), "valid": (given.train, valid)}
-    chosen["test"] = (given.train, test) if given.test is None else (given.test, np.arange(len(given.test)))
+    judged = given.train if given.test is None else given.test
+    test = np.arange(len(judged)) if given.test is not None else test
+    if given.train.kind == "pairs":
+        valid, test = (pairs.thin(rows, given.sizes) for rows in (valid, test))
+    chosen = {"train": (given.train, train), "valid": (given.train, valid), "test": (judged, test)}
     raw = {name: (take(part.x, rows), take(part.y, rows)) for name, (part, rows) in chosen.items()}
     preprocessor = kind.learn(raw["train"][0], given.sizes)
     form = dict(given.form)
@@ -257,13 +260,16 @@ def _data(given, seed):
         known = given.answers.encode(raw["train"][1])
         form["mean"], form["deviation"] = float(known.mean()), float(known.std()) or 1.0
     made = {name: _prepare(kind, preprocessor, x, y, given, form, name == "train") for name, (x, y) in raw.items()}
+    if judged.group is not None:
+        codes = np.unique(judged.group.astype(str), return_inverse=True)[1]
+        made["test"] = dataclasses.replace(made["test"], group=codes[test])
     return Data(**made, preprocessor=preprocessor, form=form)
 
 
 def _prepare(kind, preprocessor, x, y, given, form, training):
     """A `Split`. Only in training do rare classes count for more: the measure sees to the rest."""
     if given.train.kind == "pairs":
-        return pairs.split(preprocessor, x if training else pairs.thin(x, given.sizes))
+        return pairs.split(preprocessor, x)
     inputs, weight = kind.prepare(preprocessor, x), None
     if isinstance(given.answers, answers.Numbers):
         scaled = (given.answers.encode(y) - form["mean"]) / form["deviation"]

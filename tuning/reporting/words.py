@@ -262,7 +262,7 @@ def _against(winner, families, margin):
                 "mean": f"{found.mean:+.4f}",
                 "interval": _between(found.low, found.high),
                 "method": (found.method or "") + (", least spread" if found.floor else ""),
-                "other": "–" if found.floor else _between(*decide.interval(found.differences, by=_other(found.method))),
+                "of_seeds": _between(*decide.interval(found.differences, found.floor or 0.0)),
                 "p": _say(found.p, "{:.2g}".format),
                 "adjusted": _say(found.adjusted, "{:.2g}".format),
                 "each": ", ".join(f"{difference:+.4f}" for difference in found.differences),
@@ -274,11 +274,6 @@ def _against(winner, families, margin):
 
 def _between(low, high):
     return "one seed" if low is None else f"{low:+.4f} to {high:+.4f}"
-
-
-def _other(method):
-    """The method that an interval was not made by, to be shown beside it."""
-    return "bootstrap" if method == "t" else "t"
 
 
 def _scores_by_seed(families):

@@ -12,6 +12,7 @@ what has such as `values`, a tuple that begins with such and with what each coun
 import dataclasses
 import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,8 @@ class Row:
         train: how many examples are trained on, drawn by the master seed; None for all.
         claim: a key of `CLAIMS`; None if nothing is commonly said.
         why: why that claim is about this task, in words.
+        together: a function to what test examples share, `(N,)`, that are not independent of each other: see
+            `tuning.Split`. Forecasts need none.
     """
 
     description: str
@@ -59,6 +62,7 @@ class Row:
     train: int | None = None
     claim: str | None = None
     why: str = ""
+    together: Callable | None = None
 
 
 _SERIES = {
@@ -101,6 +105,17 @@ def _archive(steps, classes, of, patch):
         search=_SERIES,
         backbone={"patch_size": patch},
     )
+
+
+def _patients(load):
+    """What strips or beats share that are to be told: whose they are."""
+
+    def together():
+        from zoo.datasets import mitbih
+
+        return getattr(mitbih, load)("test").patient
+
+    return together
 
 
 def _hourly(description, folder, hours):
@@ -151,12 +166,14 @@ ROWS = {
         {**_HEARTS, "measure": "macro_f1"},
         backbone={"patch_size": 4},
         train=10_240,
+        together=_patients("load_beats"),
     ),
     "mitbih_strips": Row(
         "Ten seconds of a heart's signal: is there a ventricular beat? Across patients (MIT-BIH).",
         "mitbih_120hz",
         {**_HEARTS, "batch_size": 32, "epoch_size": None, "measure": "auroc"},
         backbone={"patch_size": 16, "standardize": True},
+        together=_patients("load_strips"),
     ),
     "multi30k": Row(
         "Descriptions of photographs, English to German: the next word piece, given the true ones before (Multi30k).",
@@ -264,7 +281,16 @@ def data(seed, subject, length=1.0):
         parts["dev"], parts["train"] = parts["train"].take(held), parts["train"].take(~held)
     if row.train is not None:
         parts["train"] = parts["train"].take(numbers.permutation(len(parts["train"]))[: row.train])
-    return Data(parts["train"], parts["dev"], parts["test"], opened.preprocessor)
+    test = dataclasses.replace(parts["test"], group=_together(row, parts["test"]))
+    return Data(parts["train"], parts["dev"], test, opened.preprocessor)
+
+
+def _together(row, test):
+    """What test examples share, `(N,)`; None if each stands for itself."""
+    if row.together is not None:
+        return row.together()
+    # Windows begin at each step, so that those that begin within a horizon foretell the same steps.
+    return np.arange(len(test)) // test.y.shape[1] if test.y.ndim == 3 else None
 
 
 def model(mixer, width, dropout, subject, length=1.0):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tuning import measures, task_from
+from tuning.own import forecasts
 
 
 def steps(count=331, **more):
@@ -66,6 +67,14 @@ def test_groups_are_series_of_their_own():
     sides = [{row // 30 for row in rows_of(split, data.preprocessor)} for split in (data.train, data.valid, data.test)]
     assert set.union(*sides) == set(range(11)) and sum(map(len, sides)) == 11
     assert all((np.diff(row) > 0).all() for row in data.train.x[:, :, 0])
+
+
+def test_windows_that_foretell_the_same_steps_are_drawn_together():
+    test = quiet(steps(), horizon=3, time="hour").data(0).test
+    assert test.group.tolist() == [number // 3 for number in range(len(test))]
+    # Two series of four and three windows; of the second each other window only.
+    assert forecasts._together([np.zeros(4), np.zeros(3)], 1, 3).tolist() == [0, 0, 0, 1, 2, 2, 2]
+    assert forecasts._together([np.zeros(4)], 2, 3).tolist() == [0, 0, 1, 2]
 
 
 def test_missing_numbers_have_no_weight_and_are_marked():

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.tuning.own.data import pictures, review_file, reviews, tagged, write
-from tuning import task_from
+from tuning import measures, task_from
 from tuning.own import images
 
 
@@ -129,6 +129,8 @@ def test_rows_of_a_table_are_series_if_it_is_given_as_such(tmp_path):
     data = task.data(0)
     assert data.train.x.shape[1:] == (11, 1) and data.form["columns"]["steps"] == list(steps)
     assert "no group in two of them" in task.description
+    # Rows of a group say less than as many by themselves.
+    assert len(data.test.group) == len(data.test) and measures.units(data.test) == len(set(data.test.group.tolist()))
 
 
 def test_images_of_a_folder_are_brought_to_one_size(tmp_path):

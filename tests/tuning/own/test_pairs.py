@@ -79,7 +79,9 @@ def test_repeats_of_a_source_stand_in_one_split_and_groups_too():
     assert [len(split) for split in splits] == [50, 6, 6] and not train & valid and not train & test
     grouped = quiet(twice, group=np.arange(62) % 31 // 3)
     assert "no group in two of them" in grouped.description
-    assert {len(split) % 6 for split in (grouped.data(0).valid, grouped.data(0).test)} <= {0, 2}
+    data = grouped.data(0)
+    assert {len(split) % 6 for split in (data.valid, data.test)} <= {0, 2}
+    assert len(data.test.group) == len(data.test) and data.train.group is None
 
 
 def test_the_later_is_judged_by_and_test_data_is_taken_by_name(tmp_path):
