@@ -46,12 +46,6 @@ def _written_down():
     return WrittenDown
 
 
-def snapshot(variable):
-    """What a variable holds, which stays as it is when the variable changes."""
-    # On jax values do not change, and a copy that is made while it traces would be none.
-    return variable.value if keras.config.backend() == "jax" else ops.copy(variable.value)
-
-
 def pullback(function):
     """A compiled function `(x, v) -> v' ∂function(x)/∂x`, for a `function` from one tensor to one tensor.
 

@@ -1,38 +1,27 @@
 """Calling a model, and stepping in where it calls one of its layers, without the model noticing."""
 
 import contextlib
-import functools
 
-from keras_attn._autodiff import snapshot
+import keras
 
 
 def called(model, inputs, **options):
     """What the model gives, which afterwards is as it was: stateful layers have not moved on, nor losses come about."""
-    layers = list(getattr(model, "_flatten_layers", list)())
-    losses, before = [list(layer._losses) for layer in layers], {}
+    layers = all_layers(model)
+    losses = [list(layer._losses) for layer in layers]
     try:
-        with contextlib.ExitStack() as stack:
-            for variable in getattr(model, "variables", ()):
-                stack.enter_context(replaced(variable, functools.partial(_remembering, variable, before), "assign"))
+        # What a layer assigns is seen by who reads it in the same pass, and is gone with the scope.
+        with keras.StatelessScope() if getattr(model, "built", True) else contextlib.nullcontext():
             return model(inputs, **options)
     finally:
-        for variable, value in before.values():
-            variable.assign(value)
         for layer, kept in zip(layers, losses):
             layer._losses.clear()
             layer._losses.extend(kept)
 
 
-def _remembering(variable, before, assign):
-    """A variable's `assign`, which first keeps what it had. What a pass does not change is never written to."""
-
-    @functools.wraps(assign)
-    def assigned(*args, **kwargs):
-        if id(variable) not in before:
-            before[id(variable)] = variable, snapshot(variable)
-        return assign(*args, **kwargs)
-
-    return assigned
+def all_layers(model):
+    """The model and the layers within it; none of a function."""
+    return list(getattr(model, "_flatten_layers", list)())
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attn.inspection._calls import called, replaced
+from keras_attn.inspection._calls import all_layers, called, replaced
 
 #: Bytes of all copies of what goes into a model, or comes out of it, at once.
 ROOM = 2**23
@@ -56,7 +56,7 @@ def nothing_there(baseline, x):
 def entrance(model, inputs, at, options):
     """The vectors x as an array, and a function `run(x, copies)` from copies of the batch to the model's output."""
     if at is None and not isinstance(inputs, (list, tuple, dict)) and _is_float(inputs):
-        return _vectors(inputs, "inputs"), lambda x, copies: called(model, x, **options)
+        return _vectors(inputs, "inputs"), _one_by_one(model, lambda x, copies: called(model, x, **options))
     inputs = keras.tree.map_structure(lambda x: np.array(ops.convert_to_numpy(x)), inputs)
     layer = _layer(model, at)
     made = []
@@ -84,7 +84,19 @@ def entrance(model, inputs, at, options):
         with replaced(layer, lambda call: functools.wraps(call)(lambda *args, **kwargs: x)):
             return called(model, many, **options)
 
-    return _vectors(made[0], layer.name), run
+    return _vectors(made[0], layer.name), _one_by_one(model, run)
+
+
+def _one_by_one(model, run):
+    """`run`, but for a model with a state for each row of the batch: for that one copy after another."""
+    if not any(getattr(layer, "stateful", False) for layer in all_layers(model)):
+        return run
+
+    def run_each(x, copies):
+        made = [run(each, 1) for each in ops.split(x, copies)]
+        return keras.tree.map_structure(lambda *parts: ops.concatenate(parts), *made)
+
+    return run_each
 
 
 def tiled(x, copies):
