@@ -55,10 +55,15 @@ def nothing_there(baseline, x):
 
 def entrance(model, inputs, at, options):
     """The vectors x as an array, and a function `run(x, copies)` from copies of the batch to the model's output."""
-    if at is None and not isinstance(inputs, (list, tuple, dict)) and _is_float(inputs):
-        return _vectors(inputs, "inputs"), _one_by_one(model, lambda x, copies: called(model, x, **options))
+    leaves = keras.tree.flatten(inputs)
+    if at is None and len(leaves) == 1 and _is_float(leaves[0]):
+
+        def run_all(x, copies):
+            return called(model, keras.tree.pack_sequence_as(inputs, [x]), **options)
+
+        return _vectors(leaves[0], "inputs"), _one_by_one(model, run_all)
     inputs = keras.tree.map_structure(lambda x: np.array(ops.convert_to_numpy(x)), inputs)
-    layer = _layer(model, at)
+    layer = _layer(model, at, whole=not all(map(_is_float, leaves)))
     made = []
 
     def recording(call):
@@ -124,12 +129,13 @@ def _is_float(x):
     return keras.backend.is_float_dtype(getattr(x, "dtype", None) or np.asarray(x).dtype)
 
 
-def _layer(model, at):
-    """The layer of that name or path, or the only embedding."""
+def _layer(model, at, whole):
+    """The layer of that name or path, or the only embedding; `whole` says whether whole numbers go in."""
     layers = model._flatten_layers(include_self=False)
     if at is None:
         found = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
-        what = "Whole numbers have no derivative, and the model has not exactly one embedding"
+        why = "Whole numbers have no derivative" if whole else "More than one array goes in"
+        what = f"{why}, and the model has not exactly one embedding"
     else:
         found = [layer for layer in layers if at in (layer.name, layer.path)]
         what = f"There is not exactly one layer of the name or path {at!r}"

@@ -155,6 +155,17 @@ def test_a_number_that_is_no_output_s_is_refused():
             inspection.sensitivity(dense, normal(1, 2, 3), output=output)
 
 
+def test_one_array_may_come_in_the_form_that_the_model_takes_it_in():
+    inputs = {"series": keras.Input((4, 3), name="series")}
+    model, x = keras.Model(inputs, layers.Dense(2)(inputs["series"])), normal(B, 4, 3)
+    found = inspection.sensitivity(model, {"series": x})
+    np.testing.assert_array_equal(found, inspection.sensitivity(model.layers[-1], x))
+    pair = [keras.Input((4, 3)), keras.Input((4, 3))]
+    two = keras.Model(pair, layers.add(pair))
+    with pytest.raises(ValueError, match="More than one array goes in"):
+        inspection.sensitivity(two, [x, x])
+
+
 def test_what_cannot_be_differentiated_is_said_before_anything_runs():
     ids = np.array([[1, 2]])
     inputs = keras.Input((None,), dtype="int32")
