@@ -82,7 +82,8 @@ def _likelihood(y, chance, weight):
 def _explained(y, numbers, weight):
     from sklearn import metrics
 
-    return metrics.r2_score(y.astype("float64"), numbers, sample_weight=weight)
+    # Scikit-learn answers 0 or 1 where there is no variance to be explained.
+    return metrics.r2_score(y.astype("float64"), numbers, sample_weight=weight) if np.ptp(y) else math.nan
 
 
 MEASURES = {
@@ -144,7 +145,9 @@ def score(name, split, outputs):
         raise ArithmeticError(f"There is no score {name} on {len(split)} examples: none of their answers counts.")
     found = float(measure.score(y, answers, weight))
     if not math.isfinite(found):
-        raise ArithmeticError(f"The score {name} is {found} on {len(split)} examples: they may hold one class only.")
+        raise ArithmeticError(
+            f"The score {name} is {found} on {len(split)} examples: they may hold one class, or one number, only."
+        )
     return found
 
 

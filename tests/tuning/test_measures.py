@@ -140,8 +140,13 @@ def test_where_nothing_counts_there_is_no_score():
 
 
 def test_one_class_alone_has_no_auroc():
-    with pytest.warns(UserWarning), pytest.raises(ArithmeticError, match="one class only"):
+    with pytest.warns(UserWarning), pytest.raises(ArithmeticError, match="one class, or one number, only"):
         measures.score("auroc", Split(None, np.zeros(5, int)), LOGITS)
+
+
+def test_of_one_number_alone_nothing_is_explained():
+    with pytest.raises(ArithmeticError, match="one number, only"):
+        measures.score("explained", Split(None, np.ones((4, 3))), np.ones((4, 3)))
 
 
 def test_a_wrong_name_shows_the_near_ones():

@@ -170,6 +170,11 @@ def _windows(parts, sizes, preprocessor, most, name):
     kept = ~missing.all(axis=-1)
     if not kept.any():
         raise ValueError(f"All that is to be forecast is missing in the {name} split.")
+    if name != "train" and not np.ptp(y[~missing]):
+        raise ValueError(
+            f"All that is to be forecast is the same number in the {name} split, so that there is nothing to explain: "
+            "bring another stretch of the series."
+        )
     x, told = whole[kept][:, :back], sizes["ahead"]
     x, y = preprocessor({"series": x, "ahead": whole[kept][:, back:, told]} if told else x, y[kept])
     x = {name: np.asarray(each, "float32") for name, each in x.items()} if told else np.asarray(x, "float32")

@@ -69,6 +69,14 @@ def test_groups_are_series_of_their_own():
     assert all((np.diff(row) > 0).all() for row in data.train.x[:, :, 0])
 
 
+@pytest.mark.parametrize(("stretch", "name"), [(slice(290, None), "test"), (slice(255, 300), "valid")])
+def test_a_stretch_that_does_not_move_is_said_before_any_training(stretch, name):
+    table = steps()
+    table.loc[stretch, "u"] = 7.0
+    with pytest.raises(ValueError, match=f"the same number in the {name} split"):
+        quiet(table, horizon=3, time="hour", label="u").data(0)
+
+
 def test_windows_that_foretell_the_same_steps_are_drawn_together():
     test = quiet(steps(), horizon=3, time="hour").data(0).test
     assert test.group.tolist() == [number // 3 for number in range(len(test))]
