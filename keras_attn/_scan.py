@@ -97,13 +97,13 @@ def _cut(x, levels):
         x = ops.pad(x, ((0, 0), (0, blocks * size - length), (0, 0))) if length % size else x
     if length is None:
         x = x[:, : blocks * size]
-    return ops.unstack(ops.reshape(x, (ops.shape(x)[0], blocks, size, x.shape[-1])), size, axis=2)
+    return ops.unstack(ops.reshape(x, (ops.shape(x)[0], blocks, size, ops.shape(x)[-1])), size, axis=2)
 
 
 def _join(slices, like):
     """What `_cut` has cut, with the length of `like`."""
     x = ops.stack(slices, axis=2)
-    x = ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
+    x = ops.reshape(x, (ops.shape(x)[0], -1, ops.shape(x)[-1]))
     return x if x.shape[1] is not None and x.shape[1] == like.shape[1] else x[:, : ops.shape(like)[1]]
 
 

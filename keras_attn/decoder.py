@@ -68,6 +68,9 @@ class AttentionDecoder(keras.layers.Layer):
     def __init__(self, cell, attention, order="luong", input_feeding=None, units=None, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
+        # With XLA on tensorflow the gradient of most mechanisms needs a batch size that is known when it compiles: so
+        # Keras does not choose XLA by itself.
+        self.supports_jit = keras.config.backend() != "tensorflow"
         if not hasattr(cell, "state_size") or isinstance(cell, (type, keras.layers.RNN)):
             raise ValueError(f"`cell` must be a Keras cell, such as keras.layers.GRUCell(256). Received: cell={cell!r}")
         self.cell = cell
@@ -296,7 +299,8 @@ def _forget_dropout(cell):
 class _Cell:
     """A decoder's step as a cell for the loop of a recurrent layer.
 
-    That loop is the one that compiles and differentiates at an unknown length on every backend, and it is narrow: one
+    That loop is the one that compiles and differentiates at an unknown length on every backend (with XLA on tensorflow
+    most mechanisms need the batch size), and it is narrow: one
     tensor in, one tensor out, and a list of states of one dtype. So all is packed, in float32, where nothing loses
     anything: the inputs with their mask, the output with the weights. The last state counts the steps. What no step
     changes is not handed on from step to step but stands here from `begin` to `end`.

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import numbers
 
 from keras import ops
 
@@ -26,8 +27,11 @@ def whole_number(name, value, least=1, optional=False):
     Raises:
         ValueError: if not; it says what would be right and what came.
     """
-    if (value is None and optional) or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+    if value is None and optional:
         return value
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least:
+        # NumPy's would not go into JSON.
+        return int(value)
     right = f"an integer of at least {least}" + (" or None" if optional else "")
     raise ValueError(f"Invalid argument `{name}`: it must be {right}. Received: {name}={value!r}")
 
@@ -45,7 +49,9 @@ def number(name, value, low=-math.inf, high=math.inf, ends="()", optional=False,
     Raises:
         ValueError: if not; it says what would be right and what came.
     """
-    real = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if real and not isinstance(value, (int, float)):
+        value = float(value)
     inside = real and (low < value or (ends[0] == "[" and value == low))
     if (value is None and optional) or (inside and (value < high or (ends[1] == "]" and value == high))):
         return value

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks, noise
-from keras_attn.lookup import known_values, number
+from keras_attn.lookup import known_values, number, whole_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +169,10 @@ class Mixer(keras.layers.Layer):
             )
         return position if known is None or known.ndim else int(known)
 
+    def _as_computed(self, x):
+        """`x` in the dtype that was promised: on torch, Keras's products of float64 are float32."""
+        return ops.cast(x, self.compute_dtype)
+
     def _check_causal(self, use_causal_mask):
         if use_causal_mask and not self.can_be_causal:
             raise ValueError(
@@ -193,10 +197,15 @@ class Implicit(Mixer):
 
     kind = "implicit"
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
     def call(self, inputs, mask=None, use_causal_mask=False, training=None):
         self._check_causal(use_causal_mask)
         mask = None if mask is None else ops.cast(mask, "bool")
-        return masks.zero(self.compute_mix(masks.zero(inputs, mask), mask, use_causal_mask, training), mask)
+        mix = self.compute_mix(masks.zero(inputs, mask), mask, use_causal_mask, training)
+        return masks.zero(self._as_computed(mix), mask)
 
     def compute_mix(self, inputs, mask, causal, training):
         """The mix `(B, T, D)` of inputs that are zero where the mask (or None) is False."""
@@ -212,6 +221,10 @@ class Implicit(Mixer):
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
+
+    def compute_output_spec(self, inputs, mask=None, use_causal_mask=False, training=None):
+        self._check_causal(use_causal_mask)
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.compute_dtype)
 
 
 class Explicit(Mixer):
@@ -254,12 +267,14 @@ class Explicit(Mixer):
     extra_keys = 0
     #: Keras's own layer of the same name returns weights without the axis of heads.
     squeeze_heads = False
+    #: Whether positions may stand on several axes, `(B, ..., D)`.
+    many_axes = False
 
     def __init__(self, dropout=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.dropout = number("dropout", dropout, 0.0, 1.0, "[)")
-        self.seed = seed
-        self._seeds = keras.random.SeedGenerator(seed) if dropout else None
+        self.seed = whole_number("seed", seed, least=0, optional=True)
+        self._seeds = keras.random.SeedGenerator(self.seed) if dropout else None
 
     def compute_weights(self, query, key, value, mask, query_mask=None, training=None):
         """Weights `(B, H, T, S)`.
@@ -296,9 +311,7 @@ class Explicit(Mixer):
         return self._call((query, value, key), (query_mask, value_mask, key_mask), mask, asked)
 
     def _asked(self, **what):
-        weights = what["weights"]
-        chosen = isinstance(weights, (list, tuple, range)) or getattr(weights, "ndim", 0) == 1
-        what["weights"] = tuple(map(int, weights)) if chosen else bool(weights)
+        what["weights"] = asked_weights(what["weights"])
         return Asked(**what)
 
     def _call(self, tensors, by_hand, mask, asked):
@@ -311,8 +324,11 @@ class Explicit(Mixer):
             )
         query_mask, source_mask = self._sort_masks(*tensors[:2], mask, *by_hand)
         query, value, key = self._sort_tensors(*tensors)
+        asked = dataclasses.replace(asked, weights=among(asked.weights, query.shape[1]))
         mix, weights = self._attend(query, value, key, query_mask, source_mask, asked)
+        mix = self._as_computed(mix)
         if asked.weights:
+            weights = self._as_computed(weights)
             return mix, weights[:, 0] if self.squeeze_heads else weights
         return mix
 
@@ -434,10 +450,11 @@ class Explicit(Mixer):
         return (query_shape[0], 1, query_shape[1], sources)
 
     def compute_output_spec(self, query, value=None, key=None, return_attention_scores=False, **kwargs):
+        self._check_causal(kwargs.get("use_causal_mask", False))
         query, value, key = self._sort_tensors(query, value, key)
         shapes = tuple(query.shape), tuple(value.shape), tuple(key.shape)
         mix = keras.KerasTensor(self.compute_output_shape(*shapes), dtype=self.compute_dtype)
-        chosen = self._asked(weights=return_attention_scores).weights
+        chosen = among(asked_weights(return_attention_scores), query.shape[1])
         if not chosen:
             return mix
         shape = self.compute_weights_shape(shapes[0], shapes[2])
@@ -453,8 +470,7 @@ class Explicit(Mixer):
     def get_config(self):
         return {**super().get_config(), "dropout": self.dropout, "seed": self.seed}
 
-    @staticmethod
-    def _sort_shapes(query_shape, value_shape, key_shape):
+    def _sort_shapes(self, query_shape, value_shape, key_shape):
         if isinstance(query_shape[0], (list, tuple)):
             query_shape, value_shape, key_shape = (*query_shape, None)[:3]
         value_shape = query_shape if value_shape is None else value_shape
@@ -465,7 +481,7 @@ class Explicit(Mixer):
                 f"Received: value_shape={value_shape}, key_shape={key_shape}"
             )
         shapes = query_shape, value_shape, key_shape
-        if any(len(shape) < 3 for shape in shapes):
+        if any(len(shape) < 3 or (len(shape) > 3 and not self.many_axes) for shape in shapes):
             raise ValueError(
                 "Attention goes over positions: query, value and key have shapes (batch, positions, width). "
                 f"Received: {', '.join(str(tuple(shape)) for shape in shapes)}"
@@ -476,6 +492,28 @@ class Explicit(Mixer):
 def _policy(layer):
     policy = layer.dtype_policy
     return policy[layer.path] if isinstance(policy, keras.dtype_policies.DTypePolicyMap) else policy
+
+
+def asked_weights(weights):
+    """What `return_attention_scores` asks for: True, False, or a tuple of positions."""
+    chosen = isinstance(weights, (list, tuple, range)) or getattr(weights, "ndim", 0) == 1
+    return tuple(map(int, weights)) if chosen else bool(weights)
+
+
+def among(positions, length):
+    """What `asked_weights` said, with positions of `length` queries counted from the first.
+
+    Raises:
+        ValueError: if there are none, or others than those.
+    """
+    if isinstance(positions, bool):
+        return positions
+    if not positions or (length is not None and not all(-length <= place < length for place in positions)):
+        raise ValueError(
+            f"`return_attention_scores` is True, False, or positions of the {length or 'any'} queries. "
+            f"Received: {list(positions)}"
+        )
+    return positions if length is None else tuple(place % length for place in positions)
 
 
 def zero_padding(query, value, key, query_mask, source_mask):

@@ -229,11 +229,6 @@ class Pairwise(Explicit):
 
     def _weights_of(self, queries, seed, query, key, value, bias, parameters, seen):
         """The weights of chosen queries, without those of the others."""
-        length = query.shape[2]
-        if length is not None and not all(-length <= place < length for place in queries):
-            raise ValueError(
-                f"`return_attention_scores` has positions of the {length} queries. Received: {list(queries)}"
-            )
         if bias is not None and bias.shape[2] != 1:
             bias = ops.take(bias, ops.convert_to_tensor(queries, dtype="int32"), axis=2)
         query = ops.take(query, ops.convert_to_tensor(queries, dtype="int32"), axis=2)

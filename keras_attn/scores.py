@@ -106,8 +106,11 @@ def scaled(query):
 
 
 def unit(x, axis=-1):
-    """`x` at length one, in float32: in float16 the squares overflow. A zero row stays zero, with finite gradients."""
+    """`x` at length one, in float32: in float16 the squares overflow.
+
+    A row shorter than 1e-4 points nowhere and stays as it is: what made it one long would have a slope beyond float16.
+    """
     x32 = ops.cast(x, "float32")
-    # The epsilon stands inside the root, whose slope at zero is infinite.
-    length = ops.sqrt(ops.sum(ops.square(x32), axis=axis, keepdims=True) + 1e-12)
-    return ops.cast(x32 / length, x.dtype)
+    square = ops.sum(ops.square(x32), axis=axis, keepdims=True)
+    # The root's slope at zero is infinite, and infinity times zero would come through the other branch.
+    return ops.cast(x32 / ops.sqrt(ops.where(square > 1e-8, square, 1.0)), x.dtype)

@@ -1,3 +1,5 @@
+import math
+
 import keras
 from keras import ops
 
@@ -5,9 +7,10 @@ from keras_attn.explicit import _linear_state
 from keras_attn.explicit._state_attention import StateAttention, read_causal, where_present
 from keras_attn.lookup import choose
 
-# A sum of weights below this is none; no feature is smaller than LEAST, and a query's largest is one.
+# A sum of weights below this is none. No feature is smaller than exp(LEAST), and a query's largest is one: the slope of
+# a share, one over a sum's square, is one that float32 can hold.
 TINY = 1e-37
-LEAST = -80.0
+LEAST = -40.0
 
 
 def _elu(x):
@@ -22,7 +25,7 @@ def _relu(x):
 
 def _exp(x):
     """exp(x_i) / Σ_j exp(x_j): dividing by the sum keeps it in bounds."""
-    return ops.softmax(x, axis=-1)
+    return ops.maximum(ops.softmax(x, axis=-1), math.exp(LEAST))
 
 
 FEATURE_MAPS = {"elu": _elu, "relu": _relu, "exp": _exp}

@@ -74,6 +74,8 @@ class MultiHeadAttention(Pairwise):
     https://arxiv.org/abs/2505.06708 (the gate); Gemma Team, 2024, https://arxiv.org/abs/2408.00118 (the cap).
     """
 
+    many_axes = True
+
     def __init__(
         self,
         num_heads,
@@ -115,11 +117,11 @@ class MultiHeadAttention(Pairwise):
                 "Argument `num_key_value_heads` must divide `num_heads`. "
                 f"Received: num_heads={num_heads}, num_key_value_heads={num_key_value_heads}"
             )
-        self.use_bias = use_bias
+        self.use_bias = flag("use_bias", use_bias)
         self._output_shape = _shape(output_shape)
         self.attention_axes = attention_axes
         self.sliding_window = whole_number("sliding_window", sliding_window, optional=True)
-        self.use_gate = use_gate
+        self.use_gate = flag("use_gate", use_gate)
         self.score = choose("score", score, ("scaled_dot", "cosine"))
         self.soft_cap = number("soft_cap", soft_cap, low=0.0, optional=True)
         self.talking_heads = flag("talking_heads", talking_heads)
@@ -274,7 +276,11 @@ class MultiHeadAttention(Pairwise):
         return self._positions.bias(rows, cols, self.num_heads, learned)
 
     def adjust_scores(self, scores, parameters):
-        return _talk(scores, parameters["talk_before"]) if self.talking_heads else scores
+        if not self.talking_heads:
+            return scores
+        # Of scores that float16 cannot hold the sum may be infinity less infinity.
+        finite = ops.clip(ops.cast(scores, "float32"), -1e36, 1e36)
+        return ops.cast(_talk(finite, ops.cast(parameters["talk_before"], "float32")), scores.dtype)
 
     def adjust_weights(self, weights, parameters):
         return _talk(weights, parameters["talk_after"]) if self.talking_heads else weights

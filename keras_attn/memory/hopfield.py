@@ -297,4 +297,8 @@ class HopfieldPooling(keras.layers.Layer):
 
 
 def _tempered(state, beta):
-    return scores.scaled(state) if beta is None else state * ops.cast(beta, state.dtype)
+    if beta is None:
+        return scores.scaled(state)
+    # What float16 cannot hold would be infinite, and infinity times zero is no number.
+    largest = 6e4 if keras.backend.standardize_dtype(state.dtype) == "float16" else 1e36
+    return ops.cast(ops.clip(beta * ops.cast(state, "float32"), -largest, largest), state.dtype)

@@ -269,7 +269,8 @@ class SegmentMemory(SlotMemory):
             begun = {name: begun.get(name, ops.zeros_like(x[:, :1])) for name, x in rows.items()}
             room = {name: _followed(x, segments * n - x.shape[1]) for name, x in begun.items()}
             return {
-                name: ops.slice_update(room[name], (0, place, *(0 for _ in x.shape[2:])), x) for name, x in rows.items()
+                name: ops.slice_update(room[name], (0, place, *(0 for _ in x.shape[2:])), ops.cast(x, room[name].dtype))
+                for name, x in rows.items()
             }
 
         own = laid({"keys": self.key_dense(inputs), "values": self.value_dense(inputs), "real": present})

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks
-from keras_attn.mixer import Mixer
+from keras_attn.mixer import Mixer, among, asked_weights
 
 
 class SlotMemory(Mixer):
@@ -18,7 +18,7 @@ class SlotMemory(Mixer):
         mask: boolean `(B, T)`, True for real positions; Keras fills it in from the inputs. The memory is not touched
             at positions where it is False.
         use_causal_mask: whether position t may depend on positions up to t only.
-        return_attention_scores: whether to return the weights too.
+        return_attention_scores: whether to return the weights too; a list of positions asks for those at these.
         training: whether dropout acts.
 
     Returns:
@@ -43,14 +43,20 @@ class SlotMemory(Mixer):
     def compute_mix_alone(self, inputs, mask, causal, training):
         """The mix `(B, T, D)` without the weights, where there is a cheaper way; else None."""
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
     def call(self, inputs, mask=None, use_causal_mask=False, return_attention_scores=False, training=None):
         self._check_causal(use_causal_mask)
+        chosen = among(asked_weights(return_attention_scores), inputs.shape[1])
         mask = None if mask is None else ops.cast(mask, "bool")
         asked = masks.zero(inputs, mask), mask, use_causal_mask, training
-        if not return_attention_scores:
-            return masks.zero(self._mix(*asked), mask)
-        mix, weights = self.compute_mix(*asked)
-        return masks.zero(mix, mask), weights if mask is None else ops.where(mask[:, None, :, None], weights, 0.0)
+        if not chosen:
+            return masks.zero(self._as_computed(self._mix(*asked)), mask)
+        mix, weights = map(self._as_computed, self.compute_mix(*asked))
+        weights = weights if mask is None else ops.where(mask[:, None, :, None], weights, 0.0)
+        return masks.zero(mix, mask), weights if chosen is True else ops.take(weights, list(chosen), axis=2)
 
     def _mix(self, *asked):
         mix = self.compute_mix_alone(*asked)
@@ -59,9 +65,14 @@ class SlotMemory(Mixer):
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
-    def compute_output_spec(self, inputs, mask=None, return_attention_scores=False, **kwargs):
+    def compute_output_spec(
+        self, inputs, mask=None, use_causal_mask=False, return_attention_scores=False, training=None
+    ):
+        self._check_causal(use_causal_mask)
         mix = keras.KerasTensor(tuple(inputs.shape), dtype=self.compute_dtype)
-        if not return_attention_scores:
+        chosen = among(asked_weights(return_attention_scores), inputs.shape[1])
+        if not chosen:
             return mix
-        shape = (inputs.shape[0], self.weight_rows, inputs.shape[1], self.slots)
+        rows = inputs.shape[1] if chosen is True else len(chosen)
+        shape = (inputs.shape[0], self.weight_rows, rows, self.slots)
         return mix, keras.KerasTensor(shape, dtype=self.compute_dtype)

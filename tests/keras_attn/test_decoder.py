@@ -333,6 +333,21 @@ def test_at_unknown_lengths_it_trains_compiled_and_every_weight_moves(order):
     close(model.predict_on_batch(arguments), decoder(*arguments[:2], memory_mask=PRESENT), 1e-4)
 
 
+@pytest.mark.trains
+@pytest.mark.parametrize("name", ["additive", "multi_head", "local", *MECHANISMS])
+@pytest.mark.parametrize("length", [S, None])
+def test_the_last_batch_may_be_smaller(name, length):
+    inputs, memory = keras.Input((T, D)), keras.Input((length, DM))
+    decoder = AttentionDecoder(keras.layers.GRUCell(WIDTH), {"mixer": name, **MECHANISMS.get(name, {})})
+    model = keras.Model([inputs, memory], decoder(inputs, memory))
+    # As Keras chooses: with XLA on tensorflow the size of a batch must be known.
+    model.compile("sgd", "mse")
+    data = [normal(5, T, D), normal(5, S, DM, seed=1)]
+    history = model.fit(data, normal(5, T, WIDTH, seed=2), batch_size=2, verbose=0).history["loss"]
+    assert np.isfinite(history).all()
+    assert decoder.supports_jit == (keras.backend.backend() != "tensorflow")
+
+
 @pytest.mark.parametrize("name", ["additive", *MECHANISMS])
 def test_dropout_acts_in_training_only_and_repeats_with_its_seed(name):
     spec = {"mixer": name, **MECHANISMS.get(name, {}), "dropout": 0.5}

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from keras import ops
 
 from keras_attn import scores
+from tests.autodiff import gradient
 
 RNG = np.random.default_rng(0)
 QUERY, KEY = RNG.normal(size=(2, 3, 5)).astype("float32"), RNG.normal(size=(2, 7, 5)).astype("float32")
@@ -14,6 +16,20 @@ def by_loops(one):
 
 def check(actual, one):
     np.testing.assert_allclose(ops.convert_to_numpy(actual), by_loops(one), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_row_of_zeros_has_no_direction_and_a_gradient_that_half_precision_holds(dtype):
+    x = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, 4.0], [1e-5, 0.0, 0.0]], "float32")
+
+    def total(x):
+        return ops.sum(ops.cast(scores.unit(ops.cast(x, dtype)), "float32") * ops.convert_to_tensor([1.0, 2.0, 3.0]))
+
+    right = [[0, 0, 0], [0.6, 0, 0.8], [1e-5, 0, 0]]
+    np.testing.assert_allclose(ops.convert_to_numpy(scores.unit(x)), right, atol=1e-6)
+    found = gradient(total, x)
+    np.testing.assert_allclose(found[0], [1.0, 2.0, 3.0], rtol=1e-2)
+    assert np.isfinite(found).all() and np.abs(found).max() < 10
 
 
 def test_dot_is_the_product():

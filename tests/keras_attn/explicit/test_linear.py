@@ -32,6 +32,16 @@ def by_loops(layer, query, value, present, causal):
     return joined(weights @ values) @ numpy(layer.output_dense.kernel), weights
 
 
+@pytest.mark.parametrize("feature_map", ["elu", "relu", "exp"])
+@pytest.mark.parametrize("size", [1e4, 1e8])
+def test_gradients_of_large_inputs_are_numbers(feature_map, size):
+    layer = LinearAttention(4, feature_map)
+    for seed in range(5):
+        x = (size * np.random.default_rng(seed).normal(size=(2, 9, 32))).astype("float32")
+        found = gradient(lambda x: ops.mean(layer(x, use_causal_mask=True)), x)
+        assert np.isfinite(found).all()
+
+
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("feature_map", ["elu", "relu", "exp"])
 def test_it_follows_the_paper_s_equations_pair_by_pair(feature_map, causal):

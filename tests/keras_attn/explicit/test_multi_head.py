@@ -13,6 +13,13 @@ def numpy(x):
     return ops.convert_to_numpy(x)
 
 
+@pytest.mark.parametrize("scale", [100.0, 1000.0])
+def test_heads_that_talk_of_scores_that_half_precision_cannot_hold_stay_finite(scale):
+    layer = MultiHeadAttention(4, talking_heads=True, dtype="mixed_float16")
+    x = (scale * np.random.default_rng(0).normal(size=(2, 9, 64))).astype("float32")
+    assert np.isfinite(ops.convert_to_numpy(layer(x))).all()
+
+
 def test_each_head_follows_the_paper_s_equations():
     query, value = normal(2, 3, 5), normal(2, 7, 4, seed=1)
     layer = MultiHeadAttention(num_heads=3, key_dim=11, value_dim=13)

@@ -88,6 +88,12 @@ def test_a_large_beta_completes_a_noisy_pattern_to_the_nearest_and_a_small_one_f
     close(of_itself(1e-6, updates=2)(noisy, patterns), mean, 1e-4)
 
 
+@pytest.mark.parametrize("make", [lambda **o: Hopfield(4, **o), lambda **o: HopfieldLookup(5, 4, **o)])
+def test_states_that_half_precision_cannot_hold_settle_too(make):
+    layer = make(updates=2, beta=50.0, dtype="mixed_float16")
+    assert np.isfinite(numpy(layer(1000 * normal(2, 9, 64)))).all()
+
+
 def test_a_stored_pattern_that_may_not_be_looked_at_is_in_no_update():
     patterns = normal(1, S, D)
     present = np.array([[1, 1, 0, 1, 1, 0, 1]], dtype=bool)
