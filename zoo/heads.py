@@ -5,10 +5,11 @@ import numpy as np
 from keras import ops
 
 from keras_attn import masks
+from zoo.plain import PlainLayer
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MaskedMean(keras.layers.Layer):
+class MaskedMean(PlainLayer):
     """The mean over real positions; zero where there are none.
 
     Call arguments:
@@ -35,7 +36,7 @@ class MaskedMean(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class LastWord(keras.layers.Layer):
+class LastWord(PlainLayer):
     """What stands at the last real position, of real ones that come first; zero where there are none.
 
     Call arguments:

@@ -8,6 +8,7 @@ from keras import ops
 from keras_attn.lookup import whole_number
 from zoo.edits import edit_distance
 from zoo.heads import PreparedAtOnce
+from zoo.plain import PlainLayer
 from zoo.speech import MixerSpeechBackbone, SpeechPreprocessor
 from zoo.tokens import SymbolTokenizer
 
@@ -43,7 +44,7 @@ class MixerSpeechRecognizerPreprocessor(SpeechPreprocessor):
         self.tokenizer = tokenizer
 
     def call(self, x, y=None, sample_weight=None):
-        if isinstance(y, (list, tuple)) and isinstance(y[0], str):
+        if isinstance(y, (list, tuple, np.ndarray)) and len(y) and isinstance(y[0], str):
             y = self.texts(y)
         return super().call(x, y, sample_weight)
 
@@ -57,7 +58,7 @@ class MixerSpeechRecognizerPreprocessor(SpeechPreprocessor):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class BlankWherePadded(keras.layers.Layer):
+class BlankWherePadded(PlainLayer):
     """Logits by which a padded token is the blank for sure.
 
     So the loss and the decoding of all tokens are those of the real ones, and nobody need be told how many there are.

@@ -8,6 +8,7 @@ from keras import ops
 from keras_attn.lookup import choose, plain, whole_number
 from zoo.backbone import check_stack, stack
 from zoo.heads import compile_arguments
+from zoo.plain import PlainLayer
 
 POOLINGS = ("last", "flatten")
 #: How many numbers a forecaster has of the past for each step ahead, where something is known of that step.
@@ -50,7 +51,7 @@ class MissingAsZero(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class StandardizeOverTime(keras.layers.Layer):
+class StandardizeOverTime(PlainLayer):
     """Each channel of each series less its own mean, over its own deviation; what is missing, NaN, stays missing.
 
     Call arguments:
@@ -123,7 +124,49 @@ def _moments(series):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class ChannelsApart(keras.layers.Layer):
+class Patches(keras.layers.Layer):
+    """So many steps as one token.
+
+    Args:
+        size: how many, at least 1.
+
+    Call arguments:
+        inputs: `(B, T, C)`, T a multiple of the size.
+
+    Returns:
+        `(B, T / size, size C)`.
+
+    Example:
+    >>> Patches(2)(keras.ops.array([[[1.0], [2.0], [3.0], [4.0]]])).tolist()
+    [[[1.0, 2.0], [3.0, 4.0]]]
+    """
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**kwargs)
+        self.size = whole_number("size", size)
+
+    def call(self, inputs):
+        self._check(inputs.shape)
+        return ops.reshape(inputs, (-1, ops.shape(inputs)[1] // self.size, self.size * inputs.shape[2]))
+
+    def compute_output_shape(self, input_shape):
+        self._check(input_shape)
+        batch, length, channels = input_shape
+        return (batch, None if length is None else length // self.size, self.size * channels)
+
+    def _check(self, shape):
+        if shape[1] is not None and shape[1] % self.size:
+            raise ValueError(
+                f"`patch_size` must divide the number of steps. Received: patch_size={self.size}, series of shape "
+                f"{tuple(shape)}"
+            )
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}
+
+
+@keras.saving.register_keras_serializable(package="zoo")
+class ChannelsApart(PlainLayer):
     """Each channel as a series of its own.
 
     Call arguments:
@@ -148,7 +191,7 @@ class ChannelsApart(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class ChannelsTogether(keras.layers.Layer):
+class ChannelsTogether(PlainLayer):
     """What stood for each channel by itself, side by side again.
 
     Call arguments:
@@ -271,8 +314,7 @@ class MixerSeriesBackbone(keras_hub.models.Backbone):
         if marks_missing:
             x = MissingAsZero(marks=True, dtype=dtype, name="missing")(x)
         if patch_size > 1:
-            size = patch_size * channels * (2 if marks_missing else 1)
-            x = keras.layers.Reshape((-1 if length is None else length, size), dtype=dtype, name="patches")(x)
+            x = Patches(patch_size, dtype=dtype, name="patches")(x)
         outputs = stack(
             keras.layers.Dense(hidden_dim, dtype=dtype, name="stem")(x),
             None,
@@ -389,7 +431,7 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
     def _standardize(self, numbers, channels=slice(None)):
         # Arithmetic alone, so that arrays and the tensors of any backend and of tf.data pass.
         mean, deviation = (np.array(values, "float32")[channels] for values in (self.mean, self.deviation))
-        return (numbers - mean) / deviation
+        return (_as_floats(numbers) - mean) / deviation
 
     def _check_ahead(self, x):
         if not isinstance(x, dict) or set(x) != {"series", "ahead"}:
@@ -592,7 +634,13 @@ class MixerForecaster(keras_hub.models.Task):
         super().compile(**compile_arguments(optimizer, loss, metrics), **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        found = super().predict(x, *args, **kwargs)
+        return self._restored(super().predict(x, *args, **kwargs))
+
+    def predict_on_batch(self, x):
+        return self._restored(super().predict_on_batch(x))
+
+    def _restored(self, found):
+        """Forecasts in the units of the series that came in."""
         return found if self.preprocessor is None else self.preprocessor.restore(found)
 
     def get_config(self):
@@ -605,6 +653,17 @@ class MixerForecaster(keras_hub.models.Task):
             "channel_independent": self.channel_independent,
             "ahead": None if self.ahead is None else list(self.ahead),
         }
+
+
+def _as_floats(numbers):
+    """Numbers that are whole as others: a tensor of whole ones would take means and deviations for whole ones too."""
+    if "float" in keras.backend.standardize_dtype(numbers.dtype):
+        return numbers
+    if isinstance(numbers, np.ndarray):
+        return numbers.astype("float32")
+    import tensorflow as tf
+
+    return tf.cast(numbers, "float32") if tf.is_tensor(numbers) else keras.ops.cast(numbers, "float32")
 
 
 def _check_preprocessor(preprocessor, targets, ahead, channel_independent):

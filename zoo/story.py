@@ -12,6 +12,7 @@ from keras_attn import EndToEndMemory, SentenceEncoder
 from keras_attn.lookup import choose, number, plain, whole_number
 from zoo.backbone import as_list, check_stack, stack
 from zoo.heads import LastWord, PreparedAtOnce, compile_arguments
+from zoo.plain import PlainLayer
 from zoo.text import EMBEDDING_SCALE
 from zoo.tokens import SPECIAL, UNKNOWN, SymbolTokenizer
 
@@ -200,7 +201,7 @@ def _is_memory(spec):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class OneText(keras.layers.Layer):
+class OneText(PlainLayer):
     """The words of a story, then those of the question, without the padding between them.
 
     Call arguments:

@@ -5,10 +5,11 @@ from keras import ops
 
 from keras_attn import masks
 from zoo.heads import LastWord, MaskedMean
+from zoo.plain import PlainLayer
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class Summary(keras.layers.Layer):
+class Summary(PlainLayer):
     """One vector of a whole sequence, told to each query alike: sequence to sequence without attention.
 
     `c = W tanh(V [x_first; x_last; mean(x)])`. A recurrence knows all at its last position, and the one that runs

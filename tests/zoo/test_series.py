@@ -317,3 +317,39 @@ def test_told_of_the_future_it_forecasts_series_that_are_standardised_by_themsel
 def test_what_cannot_be_known_ahead_is_said_at_once(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+INTEGERS = np.random.default_rng(2).integers(0, 200, (B, T, 3))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda x: x, lambda x: x.astype("int32"), lambda x: x.astype("uint8"), np.ndarray.tolist]
+)
+def test_whole_numbers_are_series_as_others_are(make):
+    preprocessor = zoo.MixerSeriesPreprocessor([0.9, 50.5, 70.2], [0.4, 7.5, 3.3], sequence_length=T, targets=[2])
+    forecaster = zoo.MixerForecaster(backbone("gated_conv", sequence_length=T), HORIZON, [2], preprocessor=preprocessor)
+    expected = forecaster.predict(INTEGERS.astype("float32"), verbose=0)
+    np.testing.assert_allclose(forecaster.predict(make(INTEGERS), verbose=0), expected, rtol=1e-4)
+
+
+def test_whole_numbers_to_be_forecast_are_standardised_as_others_are():
+    preprocessor = zoo.MixerSeriesPreprocessor([0.9, 50.5, 70.2], [0.4, 7.5, 3.3], sequence_length=T, targets=[2])
+    forecaster = zoo.MixerForecaster(backbone("gated_conv", sequence_length=T), HORIZON, [2], preprocessor=preprocessor)
+    forecaster.compile("sgd", "mse")
+    y = INTEGERS[:, :HORIZON, [2]]
+    losses = [forecaster.evaluate(INTEGERS, each, verbose=0) for each in (y, y.astype("float32"))]
+    assert np.isfinite(losses).all() and losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_batch_is_forecast_in_the_units_of_the_series():
+    preprocessor = zoo.MixerSeriesPreprocessor([0.9, 50.5, 70.2], [0.4, 7.5, 3.3], sequence_length=T, targets=[2])
+    forecaster = zoo.MixerForecaster(backbone("gated_conv", sequence_length=T), HORIZON, [2], preprocessor=preprocessor)
+    x = INTEGERS.astype("float32")
+    np.testing.assert_allclose(forecaster.predict_on_batch(x), forecaster.predict(x, verbose=0), rtol=1e-4)
+
+
+def test_steps_that_fill_no_patch_are_said_by_name():
+    open_length = backbone("gated_conv", sequence_length=None, patch_size=4)
+    assert open_length(np.zeros((B, 12, 3), "float32")).shape[1] == 3
+    with pytest.raises(ValueError, match=r"`patch_size` must divide the number of steps\. Received: patch_size=4"):
+        open_length(np.zeros((B, 11, 3), "float32"))
