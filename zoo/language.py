@@ -105,7 +105,10 @@ class MixerCausalLM(keras_hub.models.CausalLM):
         super().compile(**chosen, sampler=sampler, **kwargs)
 
     def next_token(self):
-        """The model of the same inputs to the logits `(B, vocabulary_size)` of what follows the last real token."""
+        """The model of the same inputs to the logits `(B, vocabulary_size)` of what follows the last real token.
+
+        It shares its weights with this one: save this one. (With `tied=True` Keras does not load such a model again.)
+        """
         inputs = self.backbone.input
         last = LastWord(name="last_token")(self.backbone(inputs), inputs["padding_mask"])
         return keras.Model(inputs, self.output_dense(last), name=self.name)
