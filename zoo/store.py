@@ -44,6 +44,7 @@ TASKS = {
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
     "mixer_additive_cmudict": "b854d85ea20219eb4a23cf90e1874c67c3b8f2013300ebb07748778f7fd88ef0",
+    "mixer_additive_multi30k": "2c326d4e6d6012af4d035a160dfd84961de81c960b01ae29fc02fa4700addede",
     "mixer_additive_physionet2012": "0e0994d5b743515d0e77444fa523d1b71d3a29f9a5286a69baec326ff65f0709",
     "mixer_additive_reuters_headlines": "c853b164b10937e129d0e26e0a386f724439ea81d7200f64ec7a349d28c69971",
     "mixer_additive_reuters_r52": "defdf9b2c1a182193daa438bf4428d8579e6f10873376caf50d2339e2a01a0bb",

@@ -31,6 +31,7 @@ LONG = (
     "babi",
     "emoji",
     "cmudict",
+    "multi30k",
     "an4",
 )
 MEASURED = [
