@@ -137,8 +137,9 @@ class Patches(keras.layers.Layer):
         `(B, T / size, size C)`.
 
     Example:
-    >>> Patches(2)(keras.ops.array([[[1.0], [2.0], [3.0], [4.0]]])).tolist()
-    [[[1.0, 2.0], [3.0, 4.0]]]
+    >>> x = keras.ops.array([[[1], [2], [3], [4]]])
+    >>> keras.ops.convert_to_numpy(Patches(2)(x)).tolist()
+    [[[1, 2], [3, 4]]]
     """
 
     def __init__(self, size, **kwargs):
