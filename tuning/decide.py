@@ -203,7 +203,8 @@ def examples_error(first, second):
         first, second: a `Candidate` each.
 
     Returns:
-        `(variance, freedom)`, freedom as of the t-distribution; None if it is not known.
+        `(variance, least, freedom)`: of e; of the mean over draws, e and u / S, which is the least that the whole can be,
+        however near few seeds happen to be to each other; freedom as of the t-distribution. None if it is not known.
     """
     import numpy as np
 
@@ -217,7 +218,8 @@ def examples_error(first, second):
     of_mean, of_one = differences.mean(axis=0).var(ddof=1), differences.var(axis=1, ddof=1).mean()
     # Draws of few units vary less than other units would.
     fair = first.units / (first.units - 1)
-    return fair * max(0.0, float(seeds * of_mean - of_one) / (seeds - 1)), min(first.units, draws) - 1
+    of_examples = max(0.0, float(seeds * of_mean - of_one) / (seeds - 1))
+    return fair * of_examples, fair * float(of_mean), min(first.units, draws) - 1
 
 
 def interval(values, floor=0.0, examples=None):
@@ -264,9 +266,14 @@ def _error(values, floor, examples):
     """The standard error of the mean and its degrees of freedom; None twice if nothing is known."""
     if len(values) < 2 or max(spread(values), floor) <= NOTHING:
         return None, None
-    parts = [(max(spread(values), floor) ** 2 / len(values), len(values) - 1), *([examples] if examples else [])]
-    variance = math.fsum(part for part, _ in parts)
-    return math.sqrt(variance), variance**2 / math.fsum(part**2 / freedom for part, freedom in parts)
+    of_seeds, few = max(spread(values), floor) ** 2 / len(values), len(values) - 1
+    if examples is None:
+        return math.sqrt(of_seeds), few
+    of_examples, least, many = examples
+    variance = of_seeds + of_examples
+    if variance < least:
+        return math.sqrt(least), many
+    return math.sqrt(variance), variance**2 / (of_seeds**2 / few + of_examples**2 / many)
 
 
 def spread(values):

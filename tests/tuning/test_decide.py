@@ -122,8 +122,19 @@ def test_of_few_that_stand_for_themselves_little_is_known(pair):
     many = pair(np.random.default_rng(3), 3)
     few = [dataclasses.replace(each, units=4) for each in many]
     many, few = decide.examples_error(*many), decide.examples_error(*few)
-    assert (many[1], few[1]) == (measures.DRAWS - 1, 3)
+    assert (many[2], few[2]) == (measures.DRAWS - 1, 3)
     assert few[0] / many[0] == pytest.approx((4 / 3) / (200 / 199))
+
+
+def test_seeds_that_happen_to_be_near_each_other_are_no_certainty(pair):
+    first, second = pair(np.random.default_rng(6), 3)
+    # As if the three had come to the same score: what other examples would do is known all the same.
+    near = dataclasses.replace(first, test=(0.1, 0.1001, 0.0999))
+    _, least, freedom = decide.examples_error(near, second)
+    found = decide.compare(near, second, margin=0.0)
+    half = math.sqrt(least) * stats.t.ppf(0.975, freedom)
+    assert found.high - found.mean >= half * (1 - 1e-9)
+    assert half > 10 * (decide.interval(found.differences)[1] - found.mean)
 
 
 @pytest.mark.parametrize("unknown", ["redrawn", "draws", "units"])
