@@ -203,8 +203,8 @@ def examples_error(first, second):
         first, second: a `Candidate` each.
 
     Returns:
-        `(variance, least, freedom)`: of e; of the mean over draws, e and u / S, which is the least that the whole can be,
-        however near few seeds happen to be to each other; freedom as of the t-distribution. None if it is not known.
+        `(variance, least, freedom)`: of e; of the mean over draws, e and u / S, the least that the whole can be however
+        near few seeds happen to be to each other; freedom as of the t-distribution. None if it is not known.
     """
     import numpy as np
 
