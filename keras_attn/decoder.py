@@ -300,10 +300,10 @@ class _Cell:
     """A decoder's step as a cell for the loop of a recurrent layer.
 
     That loop is the one that compiles and differentiates at an unknown length on every backend (with XLA on tensorflow
-    most mechanisms need the batch size), and it is narrow: one
-    tensor in, one tensor out, and a list of states of one dtype. So all is packed, in float32, where nothing loses
-    anything: the inputs with their mask, the output with the weights. The last state counts the steps. What no step
-    changes is not handed on from step to step but stands here from `begin` to `end`.
+    most mechanisms need the batch size), and it is narrow: one tensor in, one tensor out, and a list of states of one
+    dtype. So all is packed, in float32, where nothing loses anything: the inputs with their mask, the output with the
+    weights. The last state counts the steps. What no step changes is not handed on from step to step but stands here
+    from `begin` to `end`.
     """
 
     compute_dtype = "float32"

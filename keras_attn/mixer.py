@@ -510,8 +510,8 @@ def among(positions, length):
         return positions
     if not positions or (length is not None and not all(-length <= place < length for place in positions)):
         raise ValueError(
-            f"`return_attention_scores` is True, False, or positions of the {length or 'any'} queries. "
-            f"Received: {list(positions)}"
+            f"`return_attention_scores` is True, False, or positions of the {'' if length is None else f'{length} '}"
+            f"queries. Received: {list(positions)}"
         )
     return positions if length is None else tuple(place % length for place in positions)
 

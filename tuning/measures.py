@@ -167,9 +167,9 @@ def redrawn(name, split, outputs):
         return ()
     measure = get(name)
     y, answers, weight, unit = _that_count(measure, split, outputs)
-    numbers, found = np.random.default_rng(0), []
+    numbers, found, count = np.random.default_rng(0), [], unit.max() + 1
     for _ in range(DRAWS):
-        times = np.bincount(numbers.integers(0, unit.max() + 1, unit.max() + 1), minlength=unit.max() + 1)[unit]
+        times = np.bincount(numbers.integers(0, count, count), minlength=count)[unit]
         here = times > 0
         counts = times[here] if weight is None else times[here] * weight[here]
         found.append(_on_draw(measure, y[here], answers[here], counts))

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_attn import masks
 from keras_attn.explicit import _linear_state
+from keras_attn.half import as_held
 from keras_attn.lookup import whole_number
 from keras_attn.mixer import Explicit
 
@@ -95,9 +96,7 @@ class StateAttention(Explicit):
 
     def _as_weights(self, weights):
         """Weights in the layer's dtype; what is too large for it becomes the largest number there is."""
-        if self.compute_dtype == "float16":
-            weights = ops.clip(weights, -65504.0, 65504.0)
-        return ops.cast(weights, self.compute_dtype)
+        return as_held(weights, self.compute_dtype)
 
     def compute_output_shape(self, query_shape, value_shape=None, key_shape=None):
         return self._sort_shapes(query_shape, value_shape, key_shape)[0]

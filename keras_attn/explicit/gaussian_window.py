@@ -5,12 +5,12 @@ from keras import ops
 
 from keras_attn import masks
 from keras_attn.explicit import _allowed, _history
+from keras_attn.half import as_held
 from keras_attn.lookup import number, whole_number
 from keras_attn.mixer import Explicit
 
 # Exponents above this count as this much: its exponential, 403, is far beyond a useful height, sharpness or step.
 LARGEST_EXPONENT = 6.0
-LARGEST_FLOAT16 = 65504.0
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -90,11 +90,9 @@ class GaussianWindowAttention(Explicit):
         return ops.cast(weights, query.dtype)[:, None]
 
     def compute_mix(self, weights, value, query):
-        # Weights of any sum may make a mix that float16 cannot hold: it gets the largest number there is.
+        # Weights of any sum may make a mix that float16 cannot hold.
         mix = ops.matmul(ops.cast(weights[:, 0], "float32"), ops.cast(value, "float32"))
-        if keras.backend.standardize_dtype(value.dtype) == "float16":
-            mix = ops.clip(mix, -LARGEST_FLOAT16, LARGEST_FLOAT16)
-        return ops.cast(mix, value.dtype)
+        return as_held(mix, value.dtype)
 
     def finished(self, query, value=None, query_mask=None, value_mask=None):
         """Whether the window has left the keys behind: φ(t, U + 1) exceeds φ(t, u) for all of the U keys.

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attn import normalizers, scores
+from keras_attn.half import as_held
 from keras_attn.lookup import number, plain, whole_number
 from keras_attn.memory import _heads
 from keras_attn.memory._lookup import Lookup
@@ -299,6 +300,5 @@ class HopfieldPooling(keras.layers.Layer):
 def _tempered(state, beta):
     if beta is None:
         return scores.scaled(state)
-    # What float16 cannot hold would be infinite, and infinity times zero is no number.
-    largest = 6e4 if keras.backend.standardize_dtype(state.dtype) == "float16" else 1e36
-    return ops.cast(ops.clip(beta * ops.cast(state, "float32"), -largest, largest), state.dtype)
+    # Infinity times zero would be no number.
+    return as_held(beta * ops.cast(state, "float32"), state.dtype)

@@ -13,7 +13,7 @@ from tests.families import first_of_families
 
 B, T, D = 2, 6, 8
 OTHERS = sorted({*mixers.names()} - {"multi_head"})
-WITH_WEIGHTS = [name for name in first_of_families(mixers.names("explicit"))]
+WITH_WEIGHTS = first_of_families(mixers.names("explicit"))
 
 
 def normal(*shape, seed=0):
