@@ -39,7 +39,10 @@ LENGTHS = {"sentences": 50, "words": 11}
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a model is built and trained: by AdamW, its rate falling to zero along half a cosine."""
+    """How a model is built and trained.
+
+    "adamw" has its rate fall to zero along half a cosine; "sgd", plain descent, has it halved every so many epochs.
+    """
 
     epochs: int
     width: int
@@ -51,6 +54,8 @@ class Recipe:
     clip: float = 1.0
     #: Whether Adam divides by the largest mean square so far.
     amsgrad: bool = False
+    optimizer: str = "adamw"
+    halved_every: int = 25
     #: `LinearStart`'s.
     patience: int = 1
     linear_epochs: int = 15
@@ -103,12 +108,7 @@ def run(recipe, train, test, preprocessor, seed):
     model = keras.Model(task.input, task.output)
     batches = Epochs(StoryBatches.cut(inputs, rest), answers[rest], recipe.batch_size, seed)
     model.compile(
-        keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * len(batches)),
-            weight_decay=recipe.weight_decay,
-            global_clipnorm=recipe.clip,
-            amsgrad=recipe.amsgrad,
-        ),
+        _optimizer(recipe, len(batches)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
@@ -132,6 +132,21 @@ def run(recipe, train, test, preprocessor, seed):
         "linear_until_epoch": linear[0].switched if linear else None,
         "seconds": time.time() - start,
     }
+
+
+def _optimizer(recipe, steps):
+    """The recipe's optimizer, for epochs of so many steps."""
+    if recipe.optimizer == "sgd":
+        rate = keras.optimizers.schedules.ExponentialDecay(
+            recipe.learning_rate, recipe.halved_every * steps, decay_rate=0.5, staircase=True
+        )
+        return keras.optimizers.SGD(rate, global_clipnorm=recipe.clip)
+    return keras.optimizers.AdamW(
+        keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * steps),
+        weight_decay=recipe.weight_decay,
+        global_clipnorm=recipe.clip,
+        amsgrad=recipe.amsgrad,
+    )
 
 
 def _as_json(by_task):

@@ -33,8 +33,7 @@ def sentences(praise, blame):
         for noun in NOUNS:
             texts += [f"a {good} {noun} .", f"a {bad} {noun} .", f"a {good} {noun} , but {bad} ."]
             labels += [FOR, AGAINST, MIXED]
-    order = np.random.default_rng(0).permutation(len(texts))  # KerasHub does not shuffle texts.
-    return [texts[i] for i in order], np.array(labels)[order]
+    return texts, np.array(labels)
 
 
 def fine_tune(way, texts, labels, epochs):

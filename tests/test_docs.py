@@ -45,6 +45,16 @@ def test_the_readme_s_test_command_is_the_one_that_ci_runs():
     assert "\npip install -q -e '.[test]'\n" in script and "\npytest\n" in script
 
 
+def test_the_page_of_models_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "models.md").read_text(), re.DOTALL):
+        exec(code, found)
+    assert len(found["translations"]) == len(found["caption"]) == len(found["heard"]) == 1
+    assert found["logits"].shape == (1, 2)
+    assert found["forecast"].shape == (1, 6, 1)
+
+
 def test_files_named_in_documents_exist():
     for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for name in re.findall(

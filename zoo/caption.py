@@ -7,8 +7,8 @@ from keras import ops
 
 from keras_attn import AttentionDecoder
 from keras_attn.lookup import choose, plain, whole_number
+from zoo.fitting import PreparedAtOnce
 from zoo.generation import generate
-from zoo.heads import PreparedAtOnce
 from zoo.image import MixerImageBackbone, MixerImageConverter
 from zoo.saying import begin, pack, texts_of
 from zoo.tokens import SymbolTokenizer

@@ -1,7 +1,6 @@
 """What stands between a stack and an answer."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_attn import masks
@@ -120,45 +119,3 @@ def compile_arguments(optimizer, loss, metrics):
     if metrics == "auto":
         metrics = [keras.metrics.SparseCategoricalAccuracy()]
     return {"optimizer": optimizer, "loss": loss, "metrics": metrics}
-
-
-class PreparedAtOnce:
-    """For tasks whose raw inputs, lists of things of any lengths, no pipeline of tensors takes: all are prepared first.
-
-    Stands before KerasHub's class among the bases of a task. What is prepared is a dict, and its preprocessor lets it
-    pass.
-    """
-
-    def prepare(self, x, y=None, sample_weight=None):
-        """Inputs, answers and weights as the model takes them, if there is a preprocessor and inputs are raw."""
-        if self.preprocessor is not None:
-            _check_prepared(x)
-            x = ops.convert_to_numpy(x) if ops.is_tensor(x) else x
-        raw = self.preprocessor is not None and isinstance(x, (list, tuple, np.ndarray))
-        return keras.utils.unpack_x_y_sample_weight(
-            self.preprocessor(x, y=y, sample_weight=sample_weight) if raw else (x, y, sample_weight)
-        )
-
-    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
-        x, y, sample_weight = self.prepare(x, y, sample_weight)
-        if isinstance(validation_data, (list, tuple)):
-            validation_data = self.prepare(*validation_data)
-        return super().fit(x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs)
-
-    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
-        x, y, sample_weight = self.prepare(x, y, sample_weight)
-        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        return super().predict(self.prepare(x)[0], *args, **kwargs)
-
-
-def _check_prepared(x):
-    """Refuses batches of tf.data that are raw."""
-    spec = getattr(x, "element_spec", None)
-    inputs = spec[0] if isinstance(spec, tuple) else spec
-    if inputs is not None and not isinstance(inputs, dict):
-        raise ValueError(
-            "Raw inputs come as a list or an array, and batches of tf.data as dicts that the preprocessor has made. "
-            f"Received: batches of {inputs}"
-        )

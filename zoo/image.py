@@ -6,6 +6,7 @@ import keras_hub
 from keras_attn import mixers
 from keras_attn.lookup import plain
 from zoo.backbone import as_list, check_stack, stack
+from zoo.fitting import Shuffled
 
 STEMS = ("patches", "convolution")
 
@@ -156,7 +157,7 @@ class MixerImageClassifierPreprocessor(keras_hub.models.ImageClassifierPreproces
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerImageClassifier(keras_hub.models.ImageClassifier):
+class MixerImageClassifier(Shuffled, keras_hub.models.ImageClassifier):
     """Images to the logits of classes: the backbone, the mean over patches, a dense layer.
 
     Args:

@@ -7,6 +7,7 @@ import keras_hub
 from keras import ops
 
 from keras_attn.lookup import flag
+from zoo.fitting import Shuffled
 from zoo.generation import as_was, by_row
 from zoo.heads import TiedLogits, compile_arguments
 from zoo.story import LastWord
@@ -43,7 +44,7 @@ class MixerCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerCausalLM(keras_hub.models.CausalLM):
+class MixerCausalLM(Shuffled, keras_hub.models.CausalLM):
     """Tokens to the logits of the token after each, and prompts to texts: a causal backbone and a dense layer.
 
     `generate` takes and returns raw text, if there is a preprocessor. A backbone whose mixers can step keeps a state,

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_attn.lookup import whole_number
 from zoo.edits import edit_distance
-from zoo.heads import PreparedAtOnce
+from zoo.fitting import PreparedAtOnce
 from zoo.plain import PlainLayer
 from zoo.speech import MixerSpeechBackbone, SpeechPreprocessor
 from zoo.tokens import SymbolTokenizer

@@ -9,6 +9,7 @@ from keras_attn.lookup import plain
 from zoo.backbone import check_stack
 from zoo.decoder import TokenDecoder, check_decoder
 from zoo.encoder import TokenEncoder
+from zoo.fitting import Shuffled
 from zoo.generation import generate
 from zoo.text import MixerTokenizer
 
@@ -288,7 +289,7 @@ def _packer(tokenizer, length):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSeq2SeqLM(keras_hub.models.Seq2SeqLM):
+class MixerSeq2SeqLM(Shuffled, keras_hub.models.Seq2SeqLM):
     """Text in, another text out, token by token: translation, summaries, letters to phonemes.
 
     `fit` takes pairs of texts, `generate` takes texts and gives texts. It goes step by step: each token costs one step

@@ -1,5 +1,7 @@
 """Series in, labels or what comes next out: preprocessor, backbone, classifier and forecaster."""
 
+import warnings
+
 import keras
 import keras_hub
 import numpy as np
@@ -7,6 +9,7 @@ from keras import ops
 
 from keras_attn.lookup import choose, plain, whole_number
 from zoo.backbone import check_stack, stack
+from zoo.fitting import Shuffled
 from zoo.heads import compile_arguments
 from zoo.plain import PlainLayer
 
@@ -376,6 +379,16 @@ def _count_patches(sequence_length, patch_size):
     return None if sequence_length is None else sequence_length // patch_size
 
 
+def standard(x):
+    """Mean and deviation of each channel over all else, as lists; a channel that never changes has deviation 1."""
+    flat = np.asarray(x, "float64").reshape(-1, x.shape[-1])
+    with warnings.catch_warnings():
+        # A channel may be missing as a whole.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mean, deviation = np.nan_to_num(np.nanmean(flat, axis=0)), np.nan_to_num(np.nanstd(flat, axis=0))
+    return mean.tolist(), np.where(deviation > 1e-12, deviation, 1.0).tolist()
+
+
 @keras.saving.register_keras_serializable(package="zoo")
 class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
     """Raw series to the backbone's: the last steps, standardised; and what is to be forecast, or known ahead, alike.
@@ -409,6 +422,11 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
         self.sequence_length = sequence_length
         self.targets = None if targets is None else list(targets)
         self.ahead = None if ahead is None else list(ahead)
+
+    @classmethod
+    def of(cls, x, **options):
+        """A preprocessor by mean and deviation of each channel in these series `(..., C)`, those to train on."""
+        return cls(*standard(x), **options)
 
     def call(self, x, y=None, sample_weight=None):
         if self.ahead is None:
@@ -461,7 +479,7 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSeriesClassifier(keras_hub.models.Task):
+class MixerSeriesClassifier(Shuffled, keras_hub.models.Task):
     """Series to the logits of classes: the backbone, the mean over time, a dense layer.
 
     Args:
@@ -511,7 +529,7 @@ class MixerSeriesClassifier(keras_hub.models.Task):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerForecaster(keras_hub.models.Task):
+class MixerForecaster(Shuffled, keras_hub.models.Task):
     """Series to what comes next: the last value of each target, and what the backbone's vectors add to it.
 
     Of a backbone that standardises each series by itself they add shares of that series' deviation, so that a series

@@ -8,7 +8,8 @@ from keras import ops
 from keras_attn import masks
 from keras_attn.lookup import plain, whole_number
 from zoo.backbone import check_stack, stack
-from zoo.heads import MaskedMean, PreparedAtOnce, compile_arguments
+from zoo.fitting import PreparedAtOnce
+from zoo.heads import MaskedMean, compile_arguments
 from zoo.sound import HiddenSpans, LogMel
 
 

@@ -11,7 +11,8 @@ from keras import ops
 from keras_attn import EndToEndMemory, SentenceEncoder
 from keras_attn.lookup import choose, number, plain, whole_number
 from zoo.backbone import as_list, check_stack, stack
-from zoo.heads import LastWord, PreparedAtOnce, compile_arguments
+from zoo.fitting import PreparedAtOnce
+from zoo.heads import LastWord, compile_arguments
 from zoo.plain import PlainLayer
 from zoo.text import EMBEDDING_SCALE
 from zoo.tokens import SPECIAL, UNKNOWN, SymbolTokenizer

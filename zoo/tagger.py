@@ -4,7 +4,8 @@ import keras
 import keras_hub
 import numpy as np
 
-from zoo.heads import PreparedAtOnce, compile_arguments
+from zoo.fitting import PreparedAtOnce
+from zoo.heads import compile_arguments
 from zoo.text import MixerTextBackbone, MixerTokenizer
 
 
@@ -20,7 +21,9 @@ class MixerTaggerPreprocessor(keras_hub.models.Preprocessor):
 
     Call arguments:
         x: a list of lists of words; a text among them is split at blanks. What is prepared already passes.
-        y, sample_weight: passed through.
+        y: numbers of tags, a list for each list of words, which are put where they belong (see `align`) and get a
+            weight of 1 there and 0 elsewhere; an array `(B, T)` is there already and is passed through.
+        sample_weight: passed through; with lists of tags `(B,)`, one for each.
 
     Example:
     >>> tokenizer = MixerTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "fun", "##s"])
@@ -49,6 +52,9 @@ class MixerTaggerPreprocessor(keras_hub.models.Preprocessor):
             pieces = [piece for word in _as_words(words) for piece in self._pieces(word)][: self.sequence_length]
             ids[row, : len(pieces)] = pieces
             mask[row, : len(pieces)] = 1
+        if isinstance(y, (list, tuple)):
+            y, there = self.align(x, y)
+            sample_weight = there if sample_weight is None else there * np.reshape(sample_weight, (-1, 1))
         return keras.utils.pack_x_y_sample_weight({"token_ids": ids, "padding_mask": mask}, y, sample_weight)
 
     def first_pieces(self, x):
@@ -125,7 +131,11 @@ class MixerTagger(PreparedAtOnce, keras_hub.models.Task):
         self.num_classes = num_classes
 
     def compile(self, optimizer="auto", loss="auto", *, metrics="auto", **kwargs):
-        super().compile(**compile_arguments(optimizer, loss, metrics), **kwargs)
+        arguments = compile_arguments(optimizer, loss, metrics)
+        if metrics == "auto":
+            # Where there is no tag, nothing is to be right.
+            arguments = {**arguments, "metrics": None, "weighted_metrics": arguments["metrics"]}
+        super().compile(**{**arguments, **kwargs})
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}

@@ -4,12 +4,14 @@ import keras
 import keras_hub
 from keras import ops
 
-from keras_attn.lookup import plain
+from keras_attn.lookup import plain, whole_number
 from zoo.backbone import check_stack, stack
+from zoo.fitting import Shuffled
 from zoo.heads import MaskedMean
 
 #: Standard deviation of new embeddings. Small, so that rare words start out saying little.
 EMBEDDING_SCALE = 0.05
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -177,6 +179,24 @@ class MixerTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
         self._add_special_token("[SEP]", "end_token")
         super().__init__(vocabulary=vocabulary, lowercase=lowercase, **kwargs)
 
+    @classmethod
+    def of(cls, texts, size=8000, lowercase=True, **kwargs):
+        """A tokenizer whose word pieces are learned from these texts, those to train on; KerasHub learns them.
+
+        Args:
+            texts: a list of strings.
+            size: about how many pieces, the special ones counted, at least 5.
+            lowercase: whether texts are lower-cased first.
+            **kwargs: what any tokenizer takes.
+        """
+        import tensorflow as tf  # Needed by KerasHub's learner of word pieces alone.
+
+        whole_number("size", size, least=len(SPECIAL_TOKENS) + 1)
+        pieces = keras_hub.tokenizers.compute_word_piece_vocabulary(
+            tf.data.Dataset.from_tensor_slices(list(texts)), size, lowercase=lowercase, reserved_tokens=SPECIAL_TOKENS
+        )
+        return cls(pieces, lowercase=lowercase, **kwargs)
+
 
 @keras.saving.register_keras_serializable(package="zoo")
 class MixerTextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocessor):
@@ -208,7 +228,7 @@ class MixerTextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocesso
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerTextClassifier(keras_hub.models.TextClassifier):
+class MixerTextClassifier(Shuffled, keras_hub.models.TextClassifier):
     """Raw text to the logits of classes: the backbone, the mean over real positions, a dense layer.
 
     Args:

@@ -6,8 +6,8 @@ from keras import ops
 
 from keras_attn.lookup import plain, whole_number
 from zoo.decoder import TokenDecoder, check_decoder
+from zoo.fitting import PreparedAtOnce
 from zoo.generation import generate
-from zoo.heads import PreparedAtOnce
 from zoo.saying import begin, pack, texts_of
 from zoo.speech import MixerSpeechBackbone, SpeechPreprocessor
 from zoo.tokens import SymbolTokenizer

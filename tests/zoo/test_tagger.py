@@ -28,6 +28,23 @@ def test_a_tagger_learns_from_words_and_their_tags():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_lists_of_tags_are_put_where_they_belong_and_alone_count():
+    tokenizer = zoo.MixerTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "fun", "##s"])
+    preprocessor = zoo.MixerTaggerPreprocessor(tokenizer, sequence_length=5)
+    words, tags = [["goods", "fun"], ["fun"]], [[1, 2], [2]]
+    labels, there = preprocessor.align(words, tags)
+    _, y, weight = preprocessor(words, tags)
+    np.testing.assert_array_equal(y, labels)
+    np.testing.assert_array_equal(weight, there)
+    np.testing.assert_array_equal(preprocessor(words, tags, [2.0, 3.0])[2], there * [[2.0], [3.0]])
+    np.testing.assert_array_equal(preprocessor(words, labels)[1], labels)
+    tagger = zoo.MixerTagger(zoo.MixerTextBackbone(7, hidden_dim=D, mixer="gru"), CLASSES, preprocessor=preprocessor)
+    tagger.compile()
+    found = tagger.evaluate(words, tags, return_dict=True, verbose=0)
+    right = tagger.predict(words, verbose=0).argmax(-1) == labels
+    np.testing.assert_allclose(found["sparse_categorical_accuracy"], right[there > 0].mean(), rtol=1e-5)
+
+
 def test_raw_batches_of_tf_data_are_refused():
     import tensorflow as tf
 

@@ -119,9 +119,12 @@ def data(found, test, sizes, form, seed):
     import zoo
 
     parts = _split(found, test, seed)
-    mean, deviation = numbers.standard(np.concatenate(parts["train"]))
-    targets, ahead = sizes["targets"], sizes["ahead"] or None
-    preprocessor = zoo.MixerSeriesPreprocessor(mean, deviation, sizes["sequence_length"], targets, ahead)
+    options = {
+        "sequence_length": sizes["sequence_length"],
+        "targets": sizes["targets"],
+        "ahead": sizes["ahead"] or None,
+    }
+    preprocessor = zoo.MixerSeriesPreprocessor.of(np.concatenate(parts["train"]), **options)
     made = {name: _windows(part, sizes, preprocessor, WINDOWS[name], name) for name, part in parts.items()}
     return Data(**made, preprocessor=preprocessor, form=form)
 

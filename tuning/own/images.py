@@ -111,9 +111,9 @@ def describe(sizes, x):
 def learn(x, sizes):
     """The preprocessor with size, mean and deviation of the training images."""
     import zoo
-    from tuning.own import numbers
+    from zoo.series import standard
 
-    mean, deviation = numbers.standard(x)
+    mean, deviation = standard(x)
     converter = zoo.MixerImageConverter(
         image_size=sizes["image_shape"][:2],
         scale=[1 / each for each in deviation],

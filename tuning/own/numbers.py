@@ -1,6 +1,4 @@
-"""Columns of numbers: what is one, what is missing, and how numbers are standardised."""
-
-import warnings
+"""Columns of numbers: what is one, and what is missing."""
 
 import numpy as np
 
@@ -59,13 +57,3 @@ def check_array(x):
     if x.ndim not in (2, 3):
         raise ValueError(f"Series are of shape (N, T) or (N, T, C). Received: {x.shape}")
     return check(x[:, :, None] if x.ndim == 2 else x)
-
-
-def standard(x):
-    """Mean and deviation of each channel over all else, as lists; a channel that never changes has deviation 1."""
-    flat = np.asarray(x, "float64").reshape(-1, x.shape[-1])
-    with warnings.catch_warnings():
-        # A channel may be missing as a whole.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        mean, deviation = np.nan_to_num(np.nanmean(flat, axis=0)), np.nan_to_num(np.nanstd(flat, axis=0))
-    return mean.tolist(), np.where(deviation > 1e-12, deviation, 1.0).tolist()

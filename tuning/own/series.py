@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from tuning.own import numbers
 from tuning.own.images import keys
 
 SUBJECT = "series"
@@ -46,8 +45,7 @@ def learn(x, sizes):
     """The preprocessor with mean and deviation of the training series."""
     import zoo
 
-    mean, deviation = numbers.standard(x)
-    return zoo.MixerSeriesPreprocessor(mean, deviation, sequence_length=sizes["sequence_length"])
+    return zoo.MixerSeriesPreprocessor.of(x, sequence_length=sizes["sequence_length"])
 
 
 def prepare(preprocessor, x):

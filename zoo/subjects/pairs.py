@@ -17,8 +17,8 @@ from zoo.datasets import cmudict, multi30k, reuters
 from zoo.edits import edit_distance
 from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM, MixerSeq2SeqLMPreprocessor
 from zoo.subjects.subject import Subject, as_arrays
-from zoo.subjects.texts import SPECIAL_TOKENS, read_word_pieces
-from zoo.text import MixerTokenizer
+from zoo.subjects.texts import read_word_pieces
+from zoo.text import SPECIAL_TOKENS, MixerTokenizer
 from zoo.tokens import SymbolTokenizer
 
 END = SPECIAL_TOKENS.index("[SEP]")

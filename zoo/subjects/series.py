@@ -37,8 +37,7 @@ class Series(Labelled):
 
     def prepare(self, recipe, work):
         x, _ = self.load("train")
-        mean, deviation = np.nanmean(x, axis=(0, 1)), np.nanstd(x, axis=(0, 1))
-        return MixerSeriesPreprocessor(mean, np.where(deviation > 0, deviation, 1.0), sequence_length=x.shape[1])
+        return MixerSeriesPreprocessor.of(x, sequence_length=x.shape[1])
 
     def build(self, recipe, preprocessor):
         channels, length = len(preprocessor.mean), preprocessor.sequence_length

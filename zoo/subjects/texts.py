@@ -4,14 +4,10 @@ import dataclasses
 import functools
 import os
 
-import keras_hub
-
 from zoo.batches import Batches
 from zoo.datasets import reuters, sst2
 from zoo.subjects.subject import Labelled
 from zoo.text import MixerTextBackbone, MixerTextClassifier, MixerTextClassifierPreprocessor, MixerTokenizer
-
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +52,7 @@ class Texts(Labelled):
 def read_word_pieces(file, size, texts, lowercase=True):
     """Word pieces of the texts that a function gives, learned once and kept in a file."""
     if not file.exists():
-        import tensorflow as tf  # Needed by KerasHub's learner of word pieces alone.
-
-        pieces = keras_hub.tokenizers.compute_word_piece_vocabulary(
-            tf.data.Dataset.from_tensor_slices(texts()), size, lowercase=lowercase, reserved_tokens=SPECIAL_TOKENS
-        )
+        pieces = MixerTokenizer.of(texts(), size, lowercase).get_vocabulary()
         part = file.with_suffix(".part")
         part.write_text("\n".join(pieces) + "\n", encoding="utf-8")
         os.replace(part, file)
