@@ -45,6 +45,15 @@ def test_the_readme_s_test_command_is_the_one_that_ci_runs():
     assert "\npip install -q -e '.[test]'\n" in script and "\npytest\n" in script
 
 
+def test_the_table_of_what_each_mixer_can_do_is_true():
+    page = (ROOT / "docs" / "layers.md").read_text()
+    for name in keras_attn.mixers.MIXERS:
+        mixer = keras_attn.mixers.get(name)
+        can = (mixer.can_be_causal, mixer.can_step, not mixer.fixed_length, mixer.can_read)
+        row = f"| `{name}` | `{type(mixer).__name__}` | {' | '.join('yes' if each else '-' for each in can)} |"
+        assert row in page, row
+
+
 def test_the_page_of_models_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = {}
@@ -53,6 +62,14 @@ def test_the_page_of_models_runs(tmp_path, monkeypatch):
     assert len(found["translations"]) == len(found["caption"]) == len(found["heard"]) == 1
     assert found["logits"].shape == (1, 2)
     assert found["forecast"].shape == (1, 6, 1)
+
+
+def test_the_task_of_one_s_own_is_searched(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "searching.md").read_text(), re.DOTALL)
+    found = {}
+    exec(code, found)
+    assert {family.name for family in found["result"].finished} >= {"multi_head", "gru"}
 
 
 def test_files_named_in_documents_exist():

@@ -76,7 +76,7 @@ def evaluate(name: NAME, backend: BACKEND = None):
 @app.command()
 def predict(
     name: NAME,
-    given: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or a file: an image, .npy or .csv.")],
+    given: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or a file: an image, .wav, .npy or .csv.")],
     backend: BACKEND = None,
 ):
     """Ask a preset about one input."""

@@ -12,7 +12,8 @@ class LinearStart(keras.callbacks.Callback):
 
     Args:
         monitor: the loss that is watched, a name from the logs.
-        patience: after how many epochs without a new least value the softmax is put in, at least 1.
+        patience: after how many epochs without a new least value the softmax is put in, at least 1. A loss that rests
+            on a plateau is not done: where facts must be chained, more patience, or as much as `epochs`, may be needed.
         epochs: the most epochs without softmax, at least 1; None for no limit.
 
     Attributes:

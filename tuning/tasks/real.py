@@ -1,4 +1,4 @@
-"""Real tasks: a row for each data set of `zoo.subjects`, read from `$KERAS_ATTN_DATA`. The subject says the rest.
+"""Real tasks: a row for each subject of `zoo.subjects` that can be searched so. The subject says the rest.
 
 Its train, dev and test are a search's train, valid and test. Models are smaller than the zoo's presets, and some rows
 train on a part of the data, so that a search is done in minutes, not in days. The master seed draws that part; where a
@@ -327,7 +327,7 @@ def task(subject, length=1.0):
         description=row.description,
         data=functools.partial(data, **filled),
         model=functools.partial(model, **filled),
-        needs=f"$KERAS_ATTN_DATA, the directory that holds {row.folder}/",
+        needs=f"the data set {row.folder} (keras-attn data list)",
         **{"mixers": MIXERS, "trials": 2, "seeds": 3, **row.search},
     )
 

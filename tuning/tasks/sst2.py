@@ -49,5 +49,5 @@ SST2 = Task(
     margin=0.01,
     learning_rates=(5e-4, 1.5e-3, 5e-3),
     dropouts=(0.3, 0.1),
-    needs="$KERAS_ATTN_DATA, the directory that holds sst2/",
+    needs="the data set sst2 (keras-attn data list)",
 )
