@@ -61,7 +61,7 @@ class Recipe:
     linear_epochs: int = 15
 
 
-#: The rate and the bound of the gradient are the paper's, 0.01 and 40, taken to be of sums over 32 questions. The linear
+#: The rate and the bound of the gradient are the paper's, 0.01 and 40, taken as of sums over 32 questions. The linear
 #: start has a fixed length: ended by the first epoch without a better loss, it is over before induction is learned.
 DESCENT = {"optimizer": "sgd", "learning_rate": 0.32, "clip": 1.25, "halved_every": 15, "patience": 100}
 JOINT = {"1k": Recipe(epochs=60, width=50), "10k": Recipe(epochs=60, width=50, linear_epochs=15, **DESCENT)}
