@@ -24,7 +24,8 @@ class Shuffled:
     ):
         data = _as_arrays((x, y, sample_weight)) if shuffle else None
         if data is None:
-            return super().fit(x, y, batch_size, sample_weight, validation_data, validation_split, **kwargs)
+            given = (x, y, batch_size, sample_weight, validation_data, validation_split)
+            return super().fit(*given, shuffle=False, **kwargs)  # Else Keras warns that it cannot shuffle data sets.
         if validation_split and validation_data is None:
             data, validation_data = _split(data, validation_split)
         batches = _in_new_orders(data, batch_size or 32)
