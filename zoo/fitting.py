@@ -119,7 +119,13 @@ def _in_new_orders(data, batch_size):
     """Batches of the rows, in a new order whenever they are gone through."""
     import tensorflow as tf
 
-    slices = tf.data.Dataset.from_tensor_slices(keras.utils.pack_x_y_sample_weight(*data))
+    data = _map(tf.convert_to_tensor, data)
+    rows = len(keras.tree.flatten(data)[0])
     # Of NumPy's numbers, which `keras.utils.set_random_seed` repeats on any backend.
     seed = np.random.randint(2**31)
-    return slices.shuffle(len(slices), seed=seed).batch(batch_size)
+    # Numbers of rows are shuffled, not rows, which would all be copied.
+    numbers = tf.data.Dataset.range(rows).shuffle(rows, seed=seed).batch(batch_size)
+    return numbers.map(
+        lambda chosen: keras.utils.pack_x_y_sample_weight(*_map(lambda x: tf.gather(x, chosen), data)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )

@@ -94,7 +94,8 @@ def _as_words(words):
 class MixerTagger(PreparedAtOnce, keras_hub.models.Task):
     """Tokens to the logits of classes at each position: the backbone and a dense layer.
 
-    Answers at padded positions mean nothing: give them no weight in the loss (`sample_weight` of shape `(B, T)`).
+    Answers where no tag stands mean nothing and must have no weight in the loss: the preprocessor sees to that for
+    lists of tags, and for others `sample_weight` does, of shape `(B, T)`.
 
     Args:
         backbone: a `MixerTextBackbone`.
