@@ -237,7 +237,7 @@ def judge(advice, result):
     explicit, implicit = (decide.best_of(candidates, kind) for kind in ("explicit", "implicit"))
     if explicit is None or implicit is None:
         return Judgement(None, None, "The search compared no two kinds, so that the advice was not put to the test.")
-    found = decide.compare(explicit, implicit, result.task["margin"])
+    found = _compared(explicit, implicit, result)
     inside = advice.difference.low <= found.mean <= advice.difference.high
     right = _was_right(advice.answer, found.outcome)
     if right is None:
@@ -250,6 +250,13 @@ def judge(advice, result):
         f"It came to {found.mean:+.3f}, {'inside' if inside else 'outside'} that.{_say_short(advice, result)}"
     )
     return Judgement(right, inside, words)
+
+
+def _compared(explicit, implicit, result):
+    """The comparison that the verdict rests on, which is corrected for all that were made."""
+    names = (explicit.name, implicit.name)
+    of_verdict = [each for each in result.verdict.comparisons if (each.first, each.second) == names]
+    return of_verdict[0] if of_verdict else decide.compare(explicit, implicit, result.task["margin"])
 
 
 def leave_one_out(record):

@@ -44,7 +44,7 @@ def linear(task, train, judged, classes):
     # A forecast's steps ahead stand at no positions: they are answered together, from all there is.
     each = several and judged.y.shape[1] == _positions(judged)
     answers = judged.y.shape[1] if several else 1
-    train = train.take(slice(max(1, ANSWERS // answers)))
+    train = train.take(train.drawn(max(1, ANSWERS // answers)))
     room = ROOM // (answers * max(len(train), len(judged)) * (2 if each else 1))
     columns = max(1, min(room, 1 + max(_highest(split) for split in (train, judged))))
     target, weight = _targets(task, train, classes)

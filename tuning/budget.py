@@ -1,6 +1,7 @@
 """Equal budgets: the width at which a model has as many parameters, computes as much or takes as long as it may."""
 
 import functools
+import math
 import statistics
 import time
 
@@ -136,7 +137,8 @@ def check(kind, amount):
         from keras_attn.lookup import choose
 
         choose("budget", kind, KINDS)
-    if amount is not None and (isinstance(amount, bool) or not isinstance(amount, (int, float)) or not amount > 0):
+    number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
+    if amount is not None and not (number and 0 < amount < math.inf):
         raise ValueError(f"A budget is a number above 0 of {UNITS[kind]}. Received: {amount!r}")
 
 

@@ -77,7 +77,7 @@ def describe(task, data, seed=0):
     train = data.train
     labels = measures.get(task.measure).predicts == "labels"
     answers = train.y[0].size if labels else train.y[0].size // train.y.shape[-1]
-    judged = data.valid.take(slice(max(32, min(JUDGED, ANSWERS // answers))))
+    judged = data.valid.take(data.valid.drawn(max(32, min(JUDGED, ANSWERS // answers))))
     x = probes.main(train.x)
     tokens = np.issubdtype(x.dtype, np.integer)
     found = [probes.run(kind, task, train, judged, seed) for kind in probes.MIXERS]

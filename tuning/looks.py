@@ -67,7 +67,7 @@ def _answered(task, data, model):
     """A `zoo.Explanation` of each of a few examples of different answers."""
     from tuning.factors import answers, interpretability
 
-    split = data.valid.take(slice(AMONG))
+    split = data.valid.take(data.valid.drawn(AMONG))
     split = split.take(_of_different_answers(answers.subject(task, model, split).said))
     subject = answers.subject(task, model, split)
     maps = interpretability.maps(model, subject)
@@ -80,11 +80,11 @@ def _writes(model, data):
 
 
 def _written(data, model):
-    """A `zoo.Explanation` of what the model writes of each of the first texts."""
+    """A `zoo.Explanation` of what the model writes of each of a few texts."""
     import zoo
 
     preprocessor = model.preprocessor = data.preprocessor
-    split, made = data.valid.take(slice(EXAMPLES)), []
+    split, made = data.valid.take(data.valid.drawn(EXAMPLES)), []
     for number, (source, right) in enumerate(zip(split.x["encoder_token_ids"], split.y, strict=True), start=1):
         found = zoo.explain(model, _text(preprocessor.source_tokenizer or preprocessor.tokenizer, source))
         answer = f"{found.answer} Right is {_text(preprocessor.tokenizer, right)!r}."

@@ -80,7 +80,7 @@ def run(kind, task, train, judged, seed):
     quick = dataclasses.replace(task, epochs=EPOCHS, batch_size=batch, epoch_size=steps * batch)
     bench = Workbench(quick, Data(train, judged, judged))
     trained = bench.train(Recipe(spec, WIDTH, 0.0, task.learning_rates[1], derive(seed, "probe")))
-    profile = look(trained.model, judged.take(slice(ROWS)), task.measure)
+    profile = look(trained.model, judged.take(judged.drawn(ROWS)), task.measure)
     bench.close()
     return Probe(kind, trained.curve[-1], steps * len(trained.curve), profile)
 

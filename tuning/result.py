@@ -1,6 +1,7 @@
 """What a search found, as data: written to results.json, read by the reports."""
 
 import dataclasses
+import statistics
 
 from tuning import decide, weighing
 from tuning.factors import Factors
@@ -78,7 +79,7 @@ class FamilyResult:
     def latency(self):
         """Seconds for an example by batch size, the median over seeds."""
         sizes = self.retrainings[0].latency
-        return {size: _median([run.latency[size] for run in self.retrainings]) for size in sizes}
+        return {size: statistics.median([run.latency[size] for run in self.retrainings]) for size in sizes}
 
     @property
     def numbers(self):
@@ -201,7 +202,3 @@ def _load_family(content):
 
 def _last_score(bins):
     return bins[-1]["score"] if bins else None
-
-
-def _median(values):
-    return sorted(values)[len(values) // 2]

@@ -34,6 +34,14 @@ class Split:
         weight, group = (None if each is None else each[chosen] for each in (self.weight, self.group))
         return Split(x, self.y[chosen], weight, group)
 
+    def drawn(self, most):
+        """Indices of so many examples, drawn the same each time; of all, in order, if there are no more.
+
+        For what is measured on some. The first ones will not do: files are sorted by class, and windows by time.
+        """
+        count = len(self)
+        return np.arange(count) if count <= most else np.random.default_rng(0).permutation(count)[:most]
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.tuning.pasts import PLAIN, TASK, finished, like, past
-from tuning import advice, cli, record
+from tuning import advice, cli, decide, record
 from tuning.advice import draw, judge, leave_one_out
 
 #: Where the small models differ the large ones do: so much, on seven tasks.
@@ -112,6 +112,14 @@ def test_a_right_and_a_wrong_advice_are_told():
     assert "The advice was wrong" in wrong.words and "outside that" in wrong.words
     assert "gru won, for which it advised a short start, which was wrong." in wrong.words
     assert judge(said, finished(0.9, 0.895)).right is False
+
+
+def test_an_advice_is_judged_by_what_the_verdict_says_of_the_difference():
+    result = finished(0.95, 0.65)
+    found = decide.compare(*(family.as_candidate() for family in result.families), 0.02)
+    unsure = dataclasses.replace(result.verdict, comparisons=(dataclasses.replace(found, outcome="not shown"),))
+    assert found.outcome == "first"
+    assert judge(draw(TASK, like(0.5), SURE), dataclasses.replace(result, verdict=unsure)).right is None
 
 
 def test_an_advice_that_names_no_kind_is_neither_right_nor_wrong():

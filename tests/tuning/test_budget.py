@@ -96,6 +96,7 @@ def test_widths_that_were_found_before_are_taken_from_the_folder(tmp_path):
         ("flop", "Did you mean 'flops'"),
         ("flops=much", "a kind and a number: flops=2e6. Received: flops=much"),
         ("flops=0", "a number above 0 of FLOPs. Received: 0.0"),
+        ("flops=inf", "a number above 0 of FLOPs. Received: inf"),
         ("time=-1", "a number above 0 of seconds a step"),
     ],
 )

@@ -216,6 +216,11 @@ def test_the_command_names_the_proposer_if_it_is_not_the_usual_one():
     assert "--proposer bayesian" in words.command({**search, "proposer": "bayesian"})
 
 
+def test_the_command_says_the_size_of_models_once():
+    search = {**whole().search, "budget": "flops=2e6"}
+    assert "--budget flops=2e6" in words.command(search) and "--parameters" not in words.command(search)
+
+
 def test_data_that_python_gave_has_no_command_but_a_checksum():
     search = {**whole(task="films").search, "arguments": [], "data": "0a1b"}
     assert words.command(search) == "tuning.compare from Python, on data with the SHA-256 0a1b"

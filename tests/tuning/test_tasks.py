@@ -34,6 +34,14 @@ OPEN = {
 SYNTHETIC = ("recall_4", "parity", "adding_16")
 
 
+def test_what_is_measured_on_some_examples_is_measured_on_all_sorts():
+    sorted_by_class = Split(np.arange(3000.0), np.repeat([0, 1, 2], 1000), group=np.arange(3000))
+    some = sorted_by_class.take(sorted_by_class.drawn(32))
+    assert set(some.y) == {0, 1, 2} and len(set(some.group)) == 32
+    np.testing.assert_array_equal(some.x, sorted_by_class.take(sorted_by_class.drawn(32)).x)
+    assert sorted_by_class.drawn(3000).tolist() == list(range(3000))
+
+
 def test_the_tasks_are_there_and_the_published_answers_with_them():
     assert set(tasks.names()) == {"digits", "sst2", *tasks.REAL, *PUBLISHED, *OPEN}
     assert {name: task.answer for name, task in tasks.TASKS.items() if task.answer} == PUBLISHED

@@ -98,7 +98,8 @@ def _by_position(task, split, outputs):
 def _by_distance(task, split, model, outputs, clock):
     """How far apart outputs and what they depend on lie, and test scores by that."""
     states, reaches, profile = vectors(model), [], 0.0
-    split = split.take(slice(EXAMPLES))
+    chosen = split.drawn(EXAMPLES)
+    split, outputs = split.take(chosen), outputs[chosen]
     for start in range(0, len(split), AT_ONCE):
         if reaches and clock.over():
             break

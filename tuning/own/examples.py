@@ -85,11 +85,13 @@ def as_list(cell):
     """Words or tags as a list of strings: a list, or a text with blanks between.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if it is neither, or one of them is missing.
     """
     if isinstance(cell, str):
         return cell.split()
     if isinstance(cell, (list, tuple, np.ndarray)):
+        if any(map(is_missing, cell)):
+            raise ValueError(f"A token or a tag is missing in {list(cell)!r}: write what it is, or leave the row out.")
         return [str(each) for each in cell]
     if cell is None or is_missing(cell):
         return []

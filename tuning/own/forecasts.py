@@ -125,7 +125,7 @@ def data(found, test, sizes, form, seed):
         "ahead": sizes["ahead"] or None,
     }
     preprocessor = zoo.MixerSeriesPreprocessor.of(np.concatenate(parts["train"]), **options)
-    made = {name: _windows(part, sizes, preprocessor, WINDOWS[name], name) for name, part in parts.items()}
+    made = {name: _windows(part, sizes, preprocessor, name, found.group is not None) for name, part in parts.items()}
     return Data(**made, preprocessor=preprocessor, form=form)
 
 
@@ -159,15 +159,15 @@ def _split(found, test, seed):
     return {name: [piece] for name, piece in zip(names, pieces)} | ({"test": test.x} if test else {})
 
 
-def _windows(parts, sizes, preprocessor, most, name):
-    """A `Split` of windows, evenly far apart if there are too many."""
+def _windows(parts, sizes, preprocessor, name, grouped):
+    """A `Split` of windows, evenly far apart if there are too many. Those of a group's series belong together."""
     back, ahead, targets = sizes["sequence_length"], sizes["horizon"], sizes["targets"]
     count = sum(len(part) - back - ahead + 1 for part in parts)
-    step = max(1, -(-count // max(1, min(most, MOST // (back * sizes["channels"])))))
+    step = max(1, -(-count // max(1, min(WINDOWS[name], MOST // (back * sizes["channels"])))))
     # (N, C, back + ahead)
     cut = [np.lib.stride_tricks.sliding_window_view(part, back + ahead, axis=0)[::step] for part in parts]
     whole = np.swapaxes(np.concatenate(cut), 1, 2)
-    together = _together(cut, step, ahead)
+    together = _of_series(cut) if grouped else _together(cut, step, ahead)
     y = whole[:, back:, targets]
     missing = np.isnan(y).any(axis=-1)
     kept = ~missing.all(axis=-1)
@@ -190,6 +190,11 @@ def _together(cut, step, ahead):
     blocks = [np.arange(len(part)) * step // ahead for part in cut]
     starts = np.cumsum([0, *(int(block.max(initial=-1)) + 1 for block in blocks)])
     return np.concatenate([block + start for block, start in zip(blocks, starts)])
+
+
+def _of_series(cut):
+    """A number `(N,)` for each window, that of its series."""
+    return np.repeat(np.arange(len(cut)), [len(part) for part in cut])
 
 
 def _check_times(times, parts):

@@ -28,6 +28,10 @@ def read(folder):
         FileNotFoundError, ValueError: if it is none such, or files are damaged: they are named.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise ValueError(
+            f"`images` is a folder that holds a folder of images for each class. Received a file: {folder}"
+        )
     if folder.is_dir() and not any(entry.is_dir() for entry in folder.iterdir()):
         raise ValueError(f"{folder} must hold a folder for each class, its images inside. It holds no folders.")
     files = find_files(folder)

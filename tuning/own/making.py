@@ -299,6 +299,8 @@ def _split(given, seed):
         keys=KINDS[found.kind].keys(found.x),
         tested=tested,
     )
+    if isinstance(given.answers, answers.Numbers):
+        _check_differ(given, parts)
     if labels is not None:
         unseen = sorted(set(range(len(given.answers.names))) - set(labels[parts[0]].tolist()))
         if unseen:
@@ -307,6 +309,17 @@ def _split(given, seed):
                 "the times, to choose or to judge by. Bring more rows, or leave the class out."
             )
     return parts
+
+
+def _check_differ(given, parts):
+    """Raises if all numbers to choose or to judge by are the same: nothing of them could be explained."""
+    judged = take(given.train.y, parts[2]) if given.test is None else given.test.y
+    for what, y in (("choose", take(given.train.y, parts[1])), ("judge", judged)):
+        if len(set(given.answers.encode(y).tolist())) < 2:
+            raise ValueError(
+                f"The numbers to {what} by are all {y[0]!r} (rows: {len(y)}), so that there is nothing to explain: "
+                "bring more rows, or ask for classes with predict='classes'."
+            )
 
 
 def _has_classes(given):

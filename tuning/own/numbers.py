@@ -11,6 +11,9 @@ def as_numbers(values):
     """A pandas series as float64, NaN where it is missing, and which rows hold something else."""
     import pandas as pd
 
+    if pd.api.types.is_datetime64_any_dtype(values) or pd.api.types.is_timedelta64_dtype(values):
+        # pandas would count the nanoseconds.
+        return np.full(len(values), np.nan), np.flatnonzero(values.notna())
     written = values.map(lambda value: np.nan if isinstance(value, str) and value.strip() in MISSING else value)
     found = pd.to_numeric(written, errors="coerce").to_numpy("float64", na_value=np.nan)
     return found, np.flatnonzero(np.isnan(found) & written.notna().to_numpy())

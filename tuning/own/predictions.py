@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tuning.own import images, numbers, pairs, reading, times
+from tuning.own import images, numbers, pairs, questions, reading, times
 from tuning.own.examples import as_list, column, is_missing, list_names
 from tuning.own.making import KINDS
 
@@ -132,11 +132,13 @@ def _of_forecasts(trained, form, data):
     values = numbers.read(found, names["columns"])
     group, parts = names.get("group"), {None: np.arange(len(found))}
     if group is not None:
-        parts = {name: np.flatnonzero(found[group] == name) for name in dict.fromkeys(column(found, group, "group"))}
+        of_rows = questions.key(found, group, "group")
+        parts = {name: np.flatnonzero(of_rows == name) for name in dict.fromkeys(of_rows)}
     moments = None
     if "time" in names:
-        written = names.get("written") or times.find(column(found, names["time"], "time"))
-        moments = found[names["time"]], times.read(found[names["time"]], written), written
+        moments = questions.key(found, names["time"], "time")
+        written = names.get("written") or times.find(moments)
+        moments = found[names["time"]], times.read(moments, written), written
     frames = [_forecast(trained, form, moments, values, rows, name) for name, rows in parts.items()]
     return pd.concat(frames, ignore_index=True)
 
@@ -187,8 +189,8 @@ def _inputs(trained, form, data):
         return images.read_files(files, trained.backbone.image_shape), {"file": [str(file) for file in files]}
     found = _raw(data)
     if kind == "text":
-        texts = column(found, _known(form, "text"), "text").fillna("") if isinstance(found, pd.DataFrame) else found
-        return [str(text) for text in texts], {}
+        texts = column(found, _known(form, "text"), "text") if isinstance(found, pd.DataFrame) else found
+        return ["" if is_missing(text) else str(text) for text in texts], {}
     if kind == "image":
         return images.check_array(np.asarray(found)), {}
     if isinstance(found, pd.DataFrame):

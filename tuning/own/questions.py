@@ -109,7 +109,7 @@ def _of_images(found, words):
 
 
 def _from_table(table, words, source, like):
-    split_by = {option: _key(table, getattr(words, option), option) for option in ("group", "time")}
+    split_by = {option: key(table, getattr(words, option), option) for option in ("group", "time")}
     used = {option: getattr(words, option) for option in split_by if isinstance(getattr(words, option), str)}
     if source == "series":
         return _series_table(table, words, split_by, used, like)
@@ -240,7 +240,7 @@ def _kind_of(x, source):
     )
 
 
-def _key(table, given, option):
+def key(table, given, option):
     """A column by name, or an array, to split by."""
     if given is None or not isinstance(given, str):
         return _array(given, len(table), option)

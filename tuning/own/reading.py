@@ -79,14 +79,21 @@ def _read_separated(path):
     import pandas as pd
 
     separator = SEPARATORS[_ending(path)]
+    as_written = {"sep": separator, "dtype": str, "keep_default_na": False, "na_values": [""], "encoding": "utf-8-sig"}
     try:
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8-sig")
+        header = pd.read_csv(path, header=None, nrows=1, **as_written).iloc[0].dropna()
+        # Of one column a blank line is a row without it.
+        table = pd.read_csv(path, skip_blank_lines=len(header) > 1, **as_written)
     except pd.errors.EmptyDataError:
         raise ValueError(f"{path.name} is empty.") from None
     except pd.errors.ParserError as error:
         raise ValueError(f"{path.name} cannot be read as columns between {LIKELY[separator]}: {error}") from None
+    if header.duplicated().any():
+        # pandas would call the second one another name.
+        raise ValueError(f"{path.name} has two columns called {header[header.duplicated()].iloc[0]!r}: rename one.")
     if table.shape[1] == 1:
         _check_separator(path, separator, table.columns[0])
+        table = table[: 1 + max(np.flatnonzero(table.iloc[:, 0].notna()), default=-1)]
     if not len(table):
         raise ValueError(f"{path.name} has names of columns ({', '.join(table.columns)}) and no rows.")
     if not isinstance(table.index, pd.RangeIndex):
@@ -95,7 +102,24 @@ def _read_separated(path):
             f"In {path.name} rows have more cells than the header has names ({', '.join(table.columns)}): quote texts "
             f"that contain {LIKELY[separator]}."
         )
+    if separator == "\t":
+        _check_quotes(path, table)
     return table
+
+
+def _check_quotes(path, table):
+    """Raises if a quotation mark that begins a cell has swallowed whole rows, up to the next one."""
+    inside = table.shape[1] - 1
+    for name in table.columns if inside else ():
+        cells = table[name].fillna("")
+        for row in np.flatnonzero(cells.str.contains("\n") & cells.str.contains("\t")):
+            first, *others = cells.iloc[row].split("\n")
+            if any(line.count("\t") == inside for line in (first, *others[:-1])):
+                raise ValueError(
+                    f"Row {row + 1} (the first is 1) of {path.name} holds whole rows in {name!r}: {first[:50]!r}... "
+                    'A cell that begins with a quotation mark ends at the next one: write it as "...", with "" for '
+                    "each mark in it."
+                )
 
 
 def _check_separator(path, separator, header):
@@ -111,7 +135,9 @@ def _read_lines(path):
     import pandas as pd
 
     try:
-        table = pd.read_json(path, lines=True, dtype=False, convert_dates=False, encoding="utf-8")
+        table = pd.read_json(
+            path, lines=True, dtype=False, convert_dates=False, convert_axes=False, encoding="utf-8-sig"
+        )
     except UnicodeDecodeError:
         raise
     except ValueError as error:

@@ -4,9 +4,9 @@ import itertools
 import warnings
 
 #: What a column of times may be written in, beside a format of `strftime`.
-NUMBERS, ISO, DAYS = "numbers", "ISO8601", "%Y%m%d"
-#: Whole numbers between these are days if all are such: 20260131.
-FIRST, LAST = 19000101, 21001231
+NUMBERS, ISO, DAYS, MONTHS = "numbers", "ISO8601", "%Y%m%d", "%Y%m"
+#: Whole numbers between these are days or months if all are such: 20260131, 202601.
+WHOLE = {DAYS: (19000101, 21001231), MONTHS: (190001, 210012)}
 #: From so many of the last dates it is read how they come.
 RECENT = 12
 
@@ -34,15 +34,18 @@ def find(values):
         ValueError: if they are neither numbers nor dates in one format, or days and months may be exchanged.
 
     Example:
-    >>> find(["3.1.2026", "31.1.2026"]), find([20260131, 20260201]), find(["9", "9.5"])
-    ('%d.%m.%Y', '%Y%m%d', 'numbers')
+    >>> find(["3.1.2026", "31.1.2026"]), find([20260131, 20260201]), find([202601, 202602]), find(["9", "9.5"])
+    ('%d.%m.%Y', '%Y%m%d', '%Y%m', 'numbers')
     """
     import pandas as pd
 
     numbers = pd.to_numeric(pd.Series(list(values)), errors="coerce")
     if numbers.notna().all() and not pd.api.types.is_datetime64_any_dtype(pd.Series(list(values))):
-        days = (numbers == numbers.round()).all() and numbers.between(FIRST, LAST).all()
-        return DAYS if days and _fits(values, DAYS) else NUMBERS
+        whole = (numbers == numbers.round()).all()
+        fitting = [
+            each for each, span in WHOLE.items() if whole and numbers.between(*span).all() and _fits(values, each)
+        ]
+        return fitting[0] if fitting else NUMBERS
     # What begins with the year never exchanges day and month, but pandas would do it if it is told that days are first.
     if _fits(values, ISO):
         return ISO
@@ -65,7 +68,7 @@ def as_dates(values, written):
     import pandas as pd
 
     series = pd.Series(list(values))
-    if written == DAYS and pd.api.types.is_numeric_dtype(series):
+    if written in WHOLE and pd.api.types.is_numeric_dtype(series):
         series = series.astype("int64")
     if not pd.api.types.is_datetime64_any_dtype(series):
         series = series.map(lambda value: value if hasattr(value, "year") else str(value))

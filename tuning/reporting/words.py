@@ -116,6 +116,7 @@ def command(search):
     mixers = ",".join(map(_spec, search["mixers"]))
     options = {"mixers": mixers, **{name: search[name] for name in ("trials", "seeds", "seed", "epochs", "backend")}}
     size = {"parameters": search["parameters"]} if search["width"] is None else {"width": search["width"]}
+    size = {} if "=" in search.get("budget", "") else size
     # Results that are older than budgets were all of equal parameters.
     size |= {"proposer": search["proposer"]} if search.get("proposer", "random") != "random" else {}
     size |= {"budget": search["budget"]} if search.get("budget", "parameters") != "parameters" else {}

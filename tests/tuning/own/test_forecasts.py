@@ -67,6 +67,15 @@ def test_groups_are_series_of_their_own():
     sides = [{row // 30 for row in rows_of(split, data.preprocessor)} for split in (data.train, data.valid, data.test)]
     assert set.union(*sides) == set(range(11)) and sum(map(len, sides)) == 11
     assert all((np.diff(row) > 0).all() for row in data.train.x[:, :, 0])
+    # All windows of a shop are drawn together, however many there are.
+    shops = rows_of(data.test, data.preprocessor)
+    assert measures.units(data.test) == len({row // 30 for row in shops}) < len(data.test) / 9
+
+
+def test_a_column_of_dates_is_no_channel():
+    table = steps().assign(hour=pd.date_range("2024-01-01", periods=331, freq="h"))
+    with pytest.raises(ValueError, match=r"column 'hour' holds Timestamp.*Is it the `label`, a `group` or a `time`"):
+        quiet(table, horizon=3)
 
 
 @pytest.mark.parametrize(("stretch", "name"), [(slice(290, None), "test"), (slice(255, 300), "valid")])

@@ -351,3 +351,20 @@ def test_grey_images_of_an_unknown_range_are_named(tmp_path):
     PIL.Image.fromarray(np.full((16, 16), 0.5, dtype="float32")).save(tmp_path / "a.png", format="TIFF")
     with pytest.raises(ValueError, match=r"a.png cannot be read as an image: .*Received: mode F, 0.5 to 0.5"):
         images.read_files([tmp_path / "a.png"], (16, 16, 1))
+
+
+def test_numbers_that_do_not_differ_cannot_be_explained_and_that_is_said():
+    texts, _ = reviews()
+    with pytest.raises(ValueError, match=r"The numbers to (choose|judge) by are all"):
+        quiet((texts[:12], np.arange(12)), predict="numbers")
+
+
+def test_a_tag_that_is_missing_is_no_class_of_that_name():
+    with pytest.raises(ValueError, match=r"A token or a tag is missing in \['N', None\]"):
+        quiet(pd.DataFrame({"words": [["a", "b"]] * 40, "tags": [["N", None]] * 40}), tokens="words", tags="tags")
+
+
+def test_a_file_is_no_folder_of_images(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"Received a file: .*a\.png"):
+        quiet(images=tmp_path / "a.png")

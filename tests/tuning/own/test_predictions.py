@@ -198,3 +198,23 @@ def test_dates_are_read_as_the_training_data_writes_them(tmp_path):
     # All of these could be months too.
     found = tuning.predict(tmp_path / "model", table[31:43].assign(u=1.0))
     assert found["day"].tolist() == ["13/02/2024", "14/02/2024", "15/02/2024"]
+
+
+def test_a_missing_text_is_an_empty_one_in_a_list_too(tmp_path):
+    preset(tmp_path / "model", train=review_file(tmp_path / "a.csv"), text="review", label="stars")
+    found = tuning.predict(tmp_path / "model", [None, ""])
+    assert found["probability"][0] == found["probability"][1]
+
+
+@pytest.mark.parametrize("option", ["time", "group"])
+def test_a_forecast_needs_all_times_and_groups(tmp_path, option):
+    table = pd.DataFrame({"t": np.tile(np.arange(30), 11), "g": np.repeat(list("abcdefghijk"), 30)})
+    table["u"] = np.arange(330) % 7.0
+    preset(tmp_path / "model", series=table, horizon=2, time="t", group="g", label="u")
+    name = option[0]
+    with pytest.raises(ValueError, match=f"column for `{option}`"):
+        tuning.predict(tmp_path / "model", table.drop(columns=name))
+    table[name] = table[name].astype(object)
+    table.loc[3, name] = None
+    with pytest.raises(ValueError, match=f"the `{option}`, is missing in row 4"):
+        tuning.predict(tmp_path / "model", table)

@@ -73,6 +73,21 @@ def test_a_py_dataset_is_read():
     assert x.shape == (6, 5) and y.tolist() == [0, 0, 0, 1, 1, 1]
 
 
+def test_of_one_column_blank_lines_are_rows_but_for_the_last(tmp_path):
+    found = reading.read(written(tmp_path, "a.csv", "text\nhello\n\nworld\n\n"))
+    assert found["text"].fillna("").tolist() == ["hello", "", "world"]
+
+
+def test_texts_of_several_lines_are_texts(tmp_path):
+    TABLE.assign(review=["a\nb", "a\n\n", 'so "good"\n']).to_csv(tmp_path / "a.tsv", index=False, sep="\t")
+    assert reading.read(tmp_path / "a.tsv")["review"].tolist() == ["a\nb", "a\n\n", 'so "good"\n']
+
+
+def test_lines_of_json_keep_their_names_and_may_begin_with_a_mark_of_their_encoding(tmp_path):
+    found = reading.read(written(tmp_path, "a.jsonl", '\ufeff{"01": "a", "1": 2}\n'))
+    assert list(found.columns) == ["01", "1"] and found["01"].tolist() == ["a"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -84,6 +99,8 @@ def test_a_py_dataset_is_read():
         ("a.csv", "a,b\n1,2\n1,2,3\n", "cannot be read as columns between commas"),
         ("a.csv", "text,label\ngood, yes,5\nbad, no,3\n", "more cells than the header has names .text, label.: quote"),
         ("a.csv", "text,label\ngood, yes,5\nbad,3\n", "more cells than the header has names"),
+        ("a.csv", "text,label,label\ngood,1,2\n", "two columns called 'label'"),
+        ("a.tsv", 'text\tlabel\n"so"\t1\n"so\t1\nbad\t0\n"no"\t1\n', "Row 2 .* holds whole rows in 'text': 'so.t1'"),
         ("a.jsonl", "{", "one JSON object a line"),
         ("a.npz", "no zip", "cannot be read as .npz"),
         ("a.npz", b"PK\x03\x04 cut", "cannot be read as .npz"),

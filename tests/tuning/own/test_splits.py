@@ -99,6 +99,11 @@ def test_eight_digits_are_days(days):
     assert times.following(days, times.find(days), 2) == ["20260203", "20260204"]
 
 
+def test_six_digits_are_months_if_all_are_such():
+    assert times.following([202410, 202411, 202412], "%Y%m", 2) == ["202501", "202502"]
+    assert times.find([202410, 202411, 202412]) == "%Y%m" and times.find([202412, 202413]) == "numbers"
+
+
 def test_rows_that_are_all_alike_cannot_be_split_and_that_is_said():
     with pytest.raises(ValueError, match=r"split into 30, 0, 0\. Rows that are alike stay together, and only 1 are"):
         splits.draw(30, seed=0, keys=["same"] * 30)
