@@ -10,6 +10,7 @@ from keras_attn.lookup import choose, plain, whole_number
 from zoo.fitting import PreparedAtOnce
 from zoo.generation import generate
 from zoo.image import MixerImageBackbone, MixerImageConverter
+from zoo.quantized import Quantizable
 from zoo.saying import begin, pack, texts_of
 from zoo.tokens import SymbolTokenizer
 
@@ -160,7 +161,7 @@ class MixerCaptionerPreprocessor(keras_hub.models.Preprocessor):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerCaptioner(PreparedAtOnce, keras_hub.models.CausalLM):
+class MixerCaptioner(PreparedAtOnce, Quantizable, keras_hub.models.CausalLM):
     """Images to captions, word by word: the image's backbone, a recurrent cell, and what it looks at.
 
     The cell's first state is made of the mean over regions. Without attention that is all it is told (show and tell).

@@ -7,12 +7,13 @@ from keras_attn import mixers
 from keras_attn.lookup import plain
 from zoo.backbone import as_list, check_stack, stack
 from zoo.fitting import Shuffled
+from zoo.quantized import Quantizable
 
 STEMS = ("patches", "convolution")
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerImageBackbone(keras_hub.models.Backbone):
+class MixerImageBackbone(Quantizable, keras_hub.models.Backbone):
     """Pixels to a vector at each patch, row after row: a stem, positions, and the zoo's residual stack.
 
     Args:
@@ -157,7 +158,7 @@ class MixerImageClassifierPreprocessor(keras_hub.models.ImageClassifierPreproces
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerImageClassifier(Shuffled, keras_hub.models.ImageClassifier):
+class MixerImageClassifier(Shuffled, Quantizable, keras_hub.models.ImageClassifier):
     """Images to the logits of classes: the backbone, the mean over patches, a dense layer.
 
     Args:
@@ -204,7 +205,7 @@ class MixerImageClassifier(Shuffled, keras_hub.models.ImageClassifier):
 
     def get_config(self):
         return {
-            **keras_hub.models.Task.get_config(self),
+            **self.with_quantized(keras_hub.models.Task.get_config(self)),
             "num_classes": self.num_classes,
             "dropout": self.dropout,
             "activation": keras.activations.serialize(self.activation),

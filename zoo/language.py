@@ -10,6 +10,7 @@ from keras_attn.lookup import flag
 from zoo.fitting import Shuffled
 from zoo.generation import as_was, by_row
 from zoo.heads import TiedLogits, compile_arguments
+from zoo.quantized import Quantizable
 from zoo.story import LastWord
 from zoo.text import MixerTextBackbone
 from zoo.tokens import SymbolTokenizer
@@ -44,7 +45,7 @@ class MixerCausalLMPreprocessor(keras_hub.models.CausalLMPreprocessor):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerCausalLM(Shuffled, keras_hub.models.CausalLM):
+class MixerCausalLM(Shuffled, Quantizable, keras_hub.models.CausalLM):
     """Tokens to the logits of the token after each, and prompts to texts: a causal backbone and a dense layer.
 
     `generate` takes and returns raw text, if there is a preprocessor. A backbone whose mixers can step keeps a state,

@@ -9,6 +9,7 @@ from keras_attn.lookup import whole_number
 from zoo.edits import edit_distance
 from zoo.fitting import PreparedAtOnce
 from zoo.plain import PlainLayer
+from zoo.quantized import Quantizable
 from zoo.speech import MixerSpeechBackbone, SpeechPreprocessor
 from zoo.tokens import SymbolTokenizer
 
@@ -87,7 +88,7 @@ class BlankWherePadded(PlainLayer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSpeechRecognizer(PreparedAtOnce, keras_hub.models.Task):
+class MixerSpeechRecognizer(PreparedAtOnce, Quantizable, keras_hub.models.Task):
     """Speech to text: the backbone, and at each token the logits of all symbols and of the blank.
 
     `fit` and `evaluate` use Keras's CTC loss. `predict` answers with logits, `generate` with texts. A backbone with

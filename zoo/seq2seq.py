@@ -11,13 +11,14 @@ from zoo.decoder import TokenDecoder, check_decoder
 from zoo.encoder import TokenEncoder
 from zoo.fitting import Shuffled
 from zoo.generation import generate
+from zoo.quantized import Quantizable
 from zoo.text import MixerTokenizer
 
 TOKENIZER, SOURCE_TOKENIZER = "tokenizer.json", "source_tokenizer.json"
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSeq2SeqBackbone(keras_hub.models.Backbone):
+class MixerSeq2SeqBackbone(Quantizable, keras_hub.models.Backbone):
     """Two sequences of token ids to a vector at each position: an encoder, and a causal decoder that reads it.
 
     Encoder and decoder are each the zoo's residual stack, with any mixers. In between stands the reader: without one
@@ -289,7 +290,7 @@ def _packer(tokenizer, length):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSeq2SeqLM(Shuffled, keras_hub.models.Seq2SeqLM):
+class MixerSeq2SeqLM(Shuffled, Quantizable, keras_hub.models.Seq2SeqLM):
     """Text in, another text out, token by token: translation, summaries, letters to phonemes.
 
     `fit` takes pairs of texts, `generate` takes texts and gives texts. It goes step by step: each token costs one step

@@ -12,6 +12,7 @@ from zoo.backbone import check_stack, stack
 from zoo.fitting import Shuffled
 from zoo.heads import compile_arguments
 from zoo.plain import PlainLayer
+from zoo.quantized import Quantizable
 
 POOLINGS = ("last", "flatten")
 #: How many numbers a forecaster has of the past for each step ahead, where something is known of that step.
@@ -255,7 +256,7 @@ class LastStep(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSeriesBackbone(keras_hub.models.Backbone):
+class MixerSeriesBackbone(Quantizable, keras_hub.models.Backbone):
     """Numbers over time to a vector at each patch of steps: a dense layer, positions, and the zoo's residual stack.
 
     Args:
@@ -479,7 +480,7 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSeriesClassifier(Shuffled, keras_hub.models.Task):
+class MixerSeriesClassifier(Shuffled, Quantizable, keras_hub.models.Task):
     """Series to the logits of classes: the backbone, the mean over time, a dense layer.
 
     Args:
@@ -529,7 +530,7 @@ class MixerSeriesClassifier(Shuffled, keras_hub.models.Task):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerForecaster(Shuffled, keras_hub.models.Task):
+class MixerForecaster(Shuffled, Quantizable, keras_hub.models.Task):
     """Series to what comes next: the last value of each target, and what the backbone's vectors add to it.
 
     Of a backbone that standardises each series by itself they add shares of that series' deviation, so that a series

@@ -10,6 +10,7 @@ from keras_attn.lookup import plain, whole_number
 from zoo.backbone import check_stack, stack
 from zoo.fitting import PreparedAtOnce
 from zoo.heads import MaskedMean, compile_arguments
+from zoo.quantized import Quantizable
 from zoo.sound import HiddenSpans, LogMel
 
 
@@ -87,7 +88,7 @@ class FrameStem(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSpeechBackbone(keras_hub.models.Backbone):
+class MixerSpeechBackbone(Quantizable, keras_hub.models.Backbone):
     """Frames of speech to a vector at each token: a stem, positions, and the zoo's residual stack.
 
     Args:
@@ -375,7 +376,7 @@ class MixerSpeechClassifierPreprocessor(SpeechPreprocessor):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSpeechClassifier(PreparedAtOnce, keras_hub.models.Task):
+class MixerSpeechClassifier(PreparedAtOnce, Quantizable, keras_hub.models.Task):
     """Speech to the logits of classes, such as key words: the backbone, the mean over real tokens, a dense layer.
 
     Args:

@@ -159,18 +159,12 @@ def save(task, directory, card=None, weights="float32", files=None):
 
     Raises:
         TypeError, ValueError: for what is no task model of the zoo, or other `weights`.
-        PresetError: if the directory holds anything, or the task was quantized. Nothing is written then.
+        PresetError: if the directory holds anything. Nothing is written then.
     """
     if type(task) not in TASKS.values():
         raise TypeError(f"A preset holds one of {', '.join(TASKS)}. Received: {type(task).__name__}")
     if weights not in ("float32", "float16"):
         raise ValueError(f"`weights` must be 'float32' or 'float16'. Received: weights={weights!r}")
-    quantized = [layer.path for layer in task._flatten_layers() if getattr(layer, "quantization_mode", None)]
-    if quantized:
-        raise PresetError(
-            "A preset holds weights that are not quantized: save the task before `quantize`. "
-            f"Received: {len(quantized)} quantized layers, among them {quantized[0]}"
-        )
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise PresetError(f"A preset is written into an empty directory, and {directory} is not empty.")

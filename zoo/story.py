@@ -14,6 +14,7 @@ from zoo.backbone import as_list, check_stack, stack
 from zoo.fitting import PreparedAtOnce
 from zoo.heads import LastWord, compile_arguments
 from zoo.plain import PlainLayer
+from zoo.quantized import Quantizable
 from zoo.text import EMBEDDING_SCALE
 from zoo.tokens import SPECIAL, UNKNOWN, SymbolTokenizer
 
@@ -24,7 +25,7 @@ SENTENCE_SCALE = 0.1
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerStoryBackbone(keras_hub.models.Backbone):
+class MixerStoryBackbone(Quantizable, keras_hub.models.Backbone):
     """A story and a question to one vector, of which the answer is made.
 
     Three kinds of models come of `mixer`:
@@ -354,7 +355,7 @@ def _sentences(pairs):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerStoryAnswerer(PreparedAtOnce, keras_hub.models.Task):
+class MixerStoryAnswerer(PreparedAtOnce, Quantizable, keras_hub.models.Task):
     """Stories and questions to the logits of answers, each a word of the vocabulary.
 
     `fit` takes examples and answers in words, `predict` gives logits, and `answer` gives words. With a memory, `look`

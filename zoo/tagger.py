@@ -6,6 +6,7 @@ import numpy as np
 
 from zoo.fitting import PreparedAtOnce
 from zoo.heads import compile_arguments
+from zoo.quantized import Quantizable
 from zoo.text import MixerTextBackbone, MixerTokenizer
 
 
@@ -91,7 +92,7 @@ def _as_words(words):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerTagger(PreparedAtOnce, keras_hub.models.Task):
+class MixerTagger(PreparedAtOnce, Quantizable, keras_hub.models.Task):
     """Tokens to the logits of classes at each position: the backbone and a dense layer.
 
     Answers where no tag stands mean nothing and must have no weight in the loss: the preprocessor sees to that for

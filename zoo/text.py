@@ -8,6 +8,7 @@ from keras_attn.lookup import plain, whole_number
 from zoo.backbone import check_stack, stack
 from zoo.fitting import Shuffled
 from zoo.heads import MaskedMean
+from zoo.quantized import Quantizable
 
 #: Standard deviation of new embeddings. Small, so that rare words start out saying little.
 EMBEDDING_SCALE = 0.05
@@ -15,7 +16,7 @@ SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerTextBackbone(keras_hub.models.Backbone):
+class MixerTextBackbone(Quantizable, keras_hub.models.Backbone):
     """Token ids to a vector at each position: an embedding, positions, and the zoo's residual stack.
 
     Args:
@@ -228,7 +229,7 @@ class MixerTextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocesso
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerTextClassifier(Shuffled, keras_hub.models.TextClassifier):
+class MixerTextClassifier(Shuffled, Quantizable, keras_hub.models.TextClassifier):
     """Raw text to the logits of classes: the backbone, the mean over real positions, a dense layer.
 
     Args:

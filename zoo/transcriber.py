@@ -8,6 +8,7 @@ from keras_attn.lookup import plain, whole_number
 from zoo.decoder import TokenDecoder, check_decoder
 from zoo.fitting import PreparedAtOnce
 from zoo.generation import generate
+from zoo.quantized import Quantizable
 from zoo.saying import begin, pack, texts_of
 from zoo.speech import MixerSpeechBackbone, SpeechPreprocessor
 from zoo.tokens import SymbolTokenizer
@@ -75,7 +76,7 @@ class MixerAudioToTextPreprocessor(SpeechPreprocessor):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerAudioToText(PreparedAtOnce, keras_hub.models.Seq2SeqLM):
+class MixerAudioToText(PreparedAtOnce, Quantizable, keras_hub.models.Seq2SeqLM):
     """Speech to text, token by token: the backbone, and a decoder that reads its tokens ("listen, attend and spell").
 
     `fit` takes recordings and texts. `generate` takes recordings and gives texts, with the sampler of `compile`:

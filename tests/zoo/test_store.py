@@ -332,11 +332,3 @@ def test_nothing_of_a_preset_is_pickled(saved):
     for file in (saved / "text").rglob("*"):
         if file.is_file():
             assert file.suffix in (".json", ".h5", ".txt", ".md"), file
-
-
-def test_a_task_that_was_quantized_is_refused_in_words(tmp_path):
-    task = zoo.MixerTextClassifier(zoo.MixerTextBackbone(11, hidden_dim=8), num_classes=2)
-    task.quantize("int8")
-    with pytest.raises(zoo.PresetError, match="save the task before `quantize`"):
-        zoo.save(task, tmp_path / "preset")
-    assert not (tmp_path / "preset").exists()
