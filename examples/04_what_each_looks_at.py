@@ -1,7 +1,8 @@
 """What each mechanism looks at: all of them learn one small task, and their weights on one input stand side by side.
 
 The task: at each position, say what stood three positions before. A mechanism that can point there shows a line beside
-the diagonal; one that cannot shows what it does instead. `docs/images/weights.png` is this picture.
+the diagonal; one that cannot shows what it does instead. The last three look at slots of a memory, not at positions.
+`docs/images/weights.png` is this picture.
 """
 
 import sys
@@ -32,7 +33,11 @@ SPECS = {
     "retention": {"mixer": "retention", "num_heads": 2},
     "gated linear": {"mixer": "gated_linear_attention", "num_heads": 2},
     "delta rule": {"mixer": "delta_rule", "num_heads": 2},
+    "persistent memory": {"mixer": "persistent_memory", "num_heads": 2, "slots": 8},
+    "Hopfield": {"mixer": "hopfield", "num_heads": 2},
     "key-value memory": "key_value_memory",
+    "Turing machine": "neural_turing_machine",
+    "differentiable computer": "differentiable_neural_computer",
 }
 
 
@@ -71,7 +76,7 @@ def main(specs=SPECS, epochs=6, out=None):
 
 
 def draw(found, out):
-    """One panel for each mechanism: the head with the most on one key, queries downwards, keys to the right."""
+    """A panel for each mechanism: its head with the most on one key, queries downwards, keys or slots to the right."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -81,8 +86,8 @@ def draw(found, out):
     for panel in axes.flat:
         panel.set_axis_off()
     for panel, (name, (weights, accuracy)) in zip(axes.flat, found.items()):
-        head = max(weights, key=lambda w: np.abs(w).max(axis=-1).mean())[:, -LENGTH:]
-        panel.imshow(np.abs(head), cmap="Blues", vmin=0.0, vmax=max(np.abs(head).max(), 1e-9))
+        head = max(weights, key=lambda w: np.abs(w).max(axis=-1).mean())
+        panel.imshow(np.abs(head), cmap="Blues", aspect="auto", vmin=0.0, vmax=max(np.abs(head).max(), 1e-9))
         panel.set_title(f"{name}\n{accuracy:.0%} right", fontsize=9)
         panel.set_axis_on()
         panel.set_xticks([])
