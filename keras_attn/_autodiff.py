@@ -102,7 +102,10 @@ def _on_torch(function):
     def product(x, v):
         with torch.enable_grad():
             x = x.detach().requires_grad_(True)
-            (slope,) = torch.autograd.grad(function(x), x, v, allow_unused=True, materialize_grads=True)
+            y = function(x)
+            if not y.requires_grad:  # It depends on nothing that could have a slope.
+                return torch.zeros_like(x)
+            (slope,) = torch.autograd.grad(y, x, v, allow_unused=True, materialize_grads=True)
         return slope
 
     return product

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks, mixers, positions
+from keras_attn.half import with_fractions
 from keras_attn.lookup import flag, number, whole_number
 
 
@@ -141,7 +142,7 @@ class AdaptiveComputation(keras.layers.Layer):
             state = masks.zero(at_step(state, n), mask) if self.step_embedding else state
             return masks.zero(self.layer(state, **options), mask)
 
-        start = masks.zero(inputs, mask)
+        start = masks.zero(with_fractions(inputs, self.compute_dtype), mask)
         output, steps, remainder = repeat(transition, self.halting, start, mask, self.max_steps, self.epsilon)
         self.add_loss(self.ponder_weight * ponder_cost(steps, remainder, mask))
         return (output, steps) if return_steps else output

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attn import masks, mixers
 from keras_attn.lookup import choose, flag, whole_number
+from keras_attn.mixer import once_built
 
 ORDERS = ("luong", "bahdanau")
 
@@ -147,6 +148,7 @@ class AttentionDecoder(keras.layers.Layer):
         outputs, weights, _ = self._run(inputs, state, inputs_mask, return_attention_scores, training)
         return (outputs, weights) if return_attention_scores else outputs
 
+    @once_built
     def initial_state(self, memory, memory_mask=None, cell_state=None):
         """The state before the first step: a dictionary of tensors, each with the batch first.
 
@@ -248,7 +250,16 @@ class AttentionDecoder(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape, memory_shape, cell_state_shape=None):
         return (*inputs_shape[:-1], self._width)
 
-    def compute_output_spec(self, inputs, memory, return_attention_scores=False, **kwargs):
+    def compute_output_spec(
+        self,
+        inputs,
+        memory,
+        inputs_mask=None,
+        memory_mask=None,
+        cell_state=None,
+        return_attention_scores=False,
+        training=None,
+    ):
         spec = lambda *shape: keras.KerasTensor(shape, dtype=self.compute_dtype)  # noqa: E731
         outputs = spec(*inputs.shape[:-1], self._width)
         if not return_attention_scores:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks, noise
+from keras_attn.half import with_fractions
 from keras_attn.lookup import known_values, number, whole_number
 
 
@@ -43,6 +44,10 @@ class Mixing:
     read: Callable = lambda mix: mix
     gated: bool = True
     dense: bool = False
+
+
+#: Methods beside `call` that say what is wrong if the layer has no weights yet.
+NEED_WEIGHTS = ("initial_state", "step", "prefill", "prepare_memory", "finished")
 
 
 def once_built(method):
@@ -87,13 +92,15 @@ class Mixer(keras.layers.Layer):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if "initial_state" in vars(cls):
-            cls.initial_state = once_built(cls.initial_state)
+        for name in NEED_WEIGHTS:
+            if name in vars(cls):
+                setattr(cls, name, once_built(vars(cls)[name]))
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
 
+    @once_built
     def prefill(self, inputs, state, mask=None):
         """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, n known; see `step`.
 
@@ -204,7 +211,8 @@ class Implicit(Mixer):
     def call(self, inputs, mask=None, use_causal_mask=False, training=None):
         self._check_causal(use_causal_mask)
         mask = None if mask is None else ops.cast(mask, "bool")
-        mix = self.compute_mix(masks.zero(inputs, mask), mask, use_causal_mask, training)
+        inputs = masks.zero(with_fractions(inputs, self.compute_dtype), mask)
+        mix = self.compute_mix(inputs, mask, use_causal_mask, training)
         return masks.zero(self._as_computed(mix), mask)
 
     def compute_mix(self, inputs, mask, causal, training):
@@ -323,7 +331,8 @@ class Explicit(Mixer):
                 f"instead. Received: attention_mask of shape {tuple(asked.attention_mask.shape)}"
             )
         query_mask, source_mask = self._sort_masks(*tensors[:2], mask, *by_hand)
-        query, value, key = self._sort_tensors(*tensors)
+        query, value, key = (with_fractions(x, self.compute_dtype) for x in self._sort_tensors(*tensors))
+        self._check_heads(query, key, asked)
         asked = dataclasses.replace(asked, weights=among(asked.weights, query.shape[1]))
         mix, weights = self._attend(query, value, key, query_mask, source_mask, asked)
         mix = self._as_computed(mix)
@@ -331,6 +340,19 @@ class Explicit(Mixer):
             weights = self._as_computed(weights)
             return mix, weights[:, 0] if self.squeeze_heads else weights
         return mix
+
+    def _check_heads(self, query, key, asked):
+        """Raises for what is said of single heads if the layer has not so many."""
+        for name in ("attention_mask", "attention_bias"):
+            given = getattr(asked, name)
+            if given is None or len(query.shape) != 3 or len(given.shape) != 4:
+                continue
+            heads = self.compute_weights_shape(tuple(query.shape), tuple(key.shape))[1]
+            if given.shape[1] not in (1, heads, None):
+                raise ValueError(
+                    f"{type(self).__name__} {self.name!r} has {heads} head{'s' * (heads > 1)}, and `{name}` of shape "
+                    f"(B, H, T, S) one for each, or one for all. Received: {tuple(given.shape)}"
+                )
 
     def _attend(self, query, value, key, query_mask, source_mask, asked):
         """The mix, and the weights before dropout (None if not asked for, where that saves work)."""
@@ -353,6 +375,7 @@ class Explicit(Mixer):
         """Weights `(B, H, T, S)` without those that are dropped; a seed of None drops none."""
         return weights if seed is None or not self.dropout else noise.dropout(weights, self.dropout, seed)
 
+    @once_built
     def prepare_memory(self, memory, memory_mask=None):
         """What `attend_step` needs to know of a memory `(B, S, Dm)`, computed once: tensors with the batch first."""
         prepared = {"memory": masks.zero(memory, memory_mask)}
@@ -449,8 +472,20 @@ class Explicit(Mixer):
         sources = None if key_shape[1] is None else self.extra_keys + key_shape[1]
         return (query_shape[0], 1, query_shape[1], sources)
 
-    def compute_output_spec(self, query, value=None, key=None, return_attention_scores=False, **kwargs):
-        self._check_causal(kwargs.get("use_causal_mask", False))
+    def compute_output_spec(
+        self,
+        query,
+        value=None,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        use_causal_mask=False,
+        return_attention_scores=False,
+        **kwargs,
+    ):
+        self._check_causal(use_causal_mask)
         query, value, key = self._sort_tensors(query, value, key)
         shapes = tuple(query.shape), tuple(value.shape), tuple(key.shape)
         mix = keras.KerasTensor(self.compute_output_shape(*shapes), dtype=self.compute_dtype)

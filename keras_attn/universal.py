@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_attn import masks, mixers
 from keras_attn.adaptive import at_step, check_ponder_weight, halting_unit, ponder_cost, repeat
+from keras_attn.half import with_fractions
 from keras_attn.lookup import flag, number, plain, whole_number
 
 
@@ -103,7 +104,8 @@ class UniversalBlock(keras.layers.Layer):
         def transition(x, n):
             return masks.zero(self._block(x, n, lambda x: self.mixer(x, **options), training), mask)
 
-        output, steps, remainder = self._repeat(transition, masks.zero(inputs, mask), mask)
+        start = masks.zero(with_fractions(inputs, self.compute_dtype), mask)
+        output, steps, remainder = self._repeat(transition, start, mask)
         if self.adaptive:
             self.add_loss(self.ponder_weight * ponder_cost(steps, remainder, mask))
         return (output, steps) if return_steps else output

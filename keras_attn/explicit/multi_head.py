@@ -368,6 +368,8 @@ def _shape(output_shape):
     if output_shape is None:
         return None
     sizes = (output_shape,) if isinstance(output_shape, int) else output_shape
-    if not isinstance(sizes, (list, tuple)) or not all(isinstance(size, int) for size in sizes):
-        raise ValueError(f"Invalid `output_shape`: it must be an integer or a tuple of them. Received: {output_shape}")
+    if not isinstance(sizes, (list, tuple)) or not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError(
+            f"Invalid `output_shape`: it must be an integer of at least 1 or a tuple of them. Received: {output_shape}"
+        )
     return tuple(sizes)

@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks, normalizers, scores
+from keras_attn.half import with_fractions
 from keras_attn.lookup import choose, number, plain, whole_number
 
 SCORES = ("additive", "dot")
@@ -103,7 +104,7 @@ class AttentionPooling(keras.layers.Layer):
         return dense
 
     def call(self, inputs, mask=None, return_attention_scores=False, training=None):
-        inputs = masks.zero(inputs, mask)
+        inputs = masks.zero(with_fractions(inputs, self.compute_dtype), mask)
         weights = self._weights(inputs, None if mask is None else masks.padding(mask), training)
         used = weights if self._drop is None else self._drop(weights, training=training)
         pooled = self._mix(used, inputs)

@@ -23,5 +23,12 @@ class Directed(Implicit):
     def can_step(self):
         return not self.bidirectional
 
+    def check_width(self, input_shape):
+        """Raises where there is too little width for two ways."""
+        if self.bidirectional and input_shape[-1] < 2:
+            raise ValueError(
+                f"Both ways share the width, which must be at least 2. Received: input_shape={input_shape}"
+            )
+
     def get_config(self):
         return {**super().get_config(), "bidirectional": self.bidirectional}

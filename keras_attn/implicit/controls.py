@@ -33,10 +33,10 @@ class Identity(Implicit):
         return ()
 
     def step(self, inputs, state):
-        return inputs, state
+        return ops.cast(inputs, self.compute_dtype), state
 
     def go_on(self, inputs, state):
-        return inputs, state
+        return ops.cast(inputs, self.compute_dtype), state
 
 
 @keras.saving.register_keras_serializable(package="keras_attn")
@@ -82,12 +82,12 @@ class Pooling(Implicit):
 
     def step(self, inputs, state):
         total, count = state["sum"] + ops.cast(inputs, "float32"), state["count"] + 1.0
-        return ops.cast(total / count, inputs.dtype), {"sum": total, "count": count}
+        return ops.cast(total / count, self.compute_dtype), {"sum": total, "count": count}
 
     def go_on(self, inputs, state):
         total = state["sum"][:, None] + ops.cumsum(ops.cast(inputs, "float32"), axis=1)
         count = state["count"][:, None] + ops.arange(1, inputs.shape[1] + 1, dtype="float32")[None, :, None]
-        return ops.cast(total / count, inputs.dtype), {"sum": total[:, -1], "count": count[:, -1]}
+        return ops.cast(total / count, self.compute_dtype), {"sum": total[:, -1], "count": count[:, -1]}
 
 
 def _mean(x, real):

@@ -1,3 +1,5 @@
+import math
+
 import keras
 from keras import ops
 
@@ -50,5 +52,5 @@ class LinearRecurrence(ScannedRecurrence):
 
 def _spread_memories(shape, dtype=None):
     """Biases b with sigmoid(b) = 1 - 1/n for memories n from 2 to 200 positions, spread evenly on a log scale."""
-    length = ops.exp(ops.linspace(ops.log(2.0), ops.log(200.0), shape[0]))
+    length = ops.exp(ops.linspace(math.log(2.0), math.log(200.0), shape[0]))
     return ops.cast(ops.log(length - 1.0), dtype or keras.config.floatx())

@@ -38,10 +38,7 @@ class Recurrent(Directed):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        if self.bidirectional and width < 2:
-            raise ValueError(
-                f"Both ways share the width, which must be at least 2. Received: input_shape={input_shape}"
-            )
+        self.check_width(input_shape)
         self.onward = self._recurrence("onward", width - width // 2 if self.bidirectional else width)
         self.onward.build((None, None, width))
         if self.bidirectional:

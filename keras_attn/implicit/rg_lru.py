@@ -1,3 +1,5 @@
+import math
+
 import keras
 from keras import ops
 
@@ -50,7 +52,7 @@ class RealGatedLRU(ScannedRecurrence):
 
 def _spread_decays(shape, dtype=None):
     """Λ with sigmoid(Λ)^c from 0.9 to 0.999, their distances to one spread evenly on a log scale."""
-    decays = 1.0 - ops.exp(ops.linspace(ops.log(0.1), ops.log(0.001), shape[0]))
+    decays = 1.0 - ops.exp(ops.linspace(math.log(0.1), math.log(0.001), shape[0]))
     logs = ops.log(decays) / SHARPNESS
     # logit(exp(l)) = l - log(1 - exp(l))
     return ops.cast(logs - ops.log(-ops.expm1(logs)), dtype or keras.config.floatx())

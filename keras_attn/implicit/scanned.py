@@ -41,6 +41,7 @@ class ScannedRecurrence(Directed):
         return ops.cast(mix, self.compute_dtype)
 
     def build(self, input_shape):
+        self.check_width(input_shape)
         self._width = input_shape[-1]
         self.make_weights(self._width)
         self.built = True

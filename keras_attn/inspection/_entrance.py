@@ -56,10 +56,11 @@ def nothing_there(baseline, x):
 def entrance(model, inputs, at, options):
     """The vectors x as an array, and a function `run(x, copies)` from copies of the batch to the model's output."""
     leaves = keras.tree.flatten(inputs)
+    several = functools.partial(_several, options, len(leaves[0]))
     if at is None and len(leaves) == 1 and _is_float(leaves[0]):
 
         def run_all(x, copies):
-            return called(model, keras.tree.pack_sequence_as(inputs, [x]), **options)
+            return called(model, keras.tree.pack_sequence_as(inputs, [x]), **several(copies))
 
         return _vectors(leaves[0], "inputs"), _one_by_one(model, run_all)
     inputs = keras.tree.map_structure(lambda x: np.array(ops.convert_to_numpy(x)), inputs)
@@ -87,7 +88,7 @@ def entrance(model, inputs, at, options):
         # As the layer's output is: what comes next may take neither arrays nor another precision.
         x = ops.cast(ops.convert_to_tensor(x), made[0].dtype)
         with replaced(layer, lambda call: functools.wraps(call)(lambda *args, **kwargs: x)):
-            return called(model, many, **options)
+            return called(model, many, **several(copies))
 
     return _vectors(made[0], layer.name), _one_by_one(model, run)
 
@@ -102,6 +103,18 @@ def _one_by_one(model, run):
         return keras.tree.map_structure(lambda *parts: ops.concatenate(parts), *made)
 
     return run_each
+
+
+def _several(options, batch, copies):
+    """The options of a call on so many copies of the batch: a mask, say, has a row for each example."""
+    return {
+        name: tiled(np.asarray(ops.convert_to_numpy(option)), copies) if _shape(option)[:1] == (batch,) else option
+        for name, option in options.items()
+    }
+
+
+def _shape(option):
+    return tuple(getattr(option, "shape", ()))
 
 
 def tiled(x, copies):

@@ -101,33 +101,37 @@ def _listening(model, look):
 
     Every change is made while the layer is called and no longer: a decoder that asks it step by step is no such call.
     """
-    looks = []
+    looks, running = [], []
 
-    def counted(layer, weights):
-        looks.append(layer)
-        return look(layer, weights)
+    def counted(weights):
+        # As in `weights` the outer layer counts, whatever within it makes them.
+        looks.append(running[0])
+        return look(running[0], weights)
 
     with contextlib.ExitStack() as stack:
         for layer in model._flatten_layers():
             if ASKING in inspect.signature(layer.call).parameters:
-                stack.enter_context(replaced(layer, functools.partial(_within, layer=layer, look=counted, looks=looks)))
+                within = functools.partial(_within, layer=layer, look=counted, looks=looks, running=running)
+                stack.enter_context(replaced(layer, within))
         yield
 
 
-def _within(call, layer, look, looks):
-    parts = _parts(layer, functools.partial(look, layer))
+def _within(call, layer, look, looks, running):
+    parts = _parts(layer, look)
 
     @functools.wraps(call)
     def made(*args, **kwargs):
         before = len(looks)
         with contextlib.ExitStack() as stack:
+            running.append(layer)
+            stack.callback(running.pop)
             for place, name, make in parts:
                 stack.enter_context(replaced(place, make, name))
             found = _asked(call, *args, **kwargs) if parts and hasattr(layer, "_softmax") else call(*args, **kwargs)
         if len(looks) == before:
             raise ValueError(
                 f"{type(layer).__name__} {layer.name!r} has weights, but nothing can be added to them from outside, so "
-                "that the answer cannot be differentiated by them: leave the layer out, or use `attribution`"
+                "that the answer cannot be differentiated by them: use `attribution`, or a model without it"
             )
         return found
 

@@ -84,8 +84,9 @@ def _in_pieces(model, inputs, output, reduced, at, options):
     for start, end in zip([0, *ends], ends):
         if start < end:
             seen = keras.tree.map_structure(functools.partial(_first, count=end, length=length), inputs)
-            _check_causal(ops.convert_to_numpy(chosen(called(model, seen, **options), output)), whole, end)
-            piece = _whole(model, seen, lambda y, start=start: chosen(y, output)[:, start:], reduced, at, options)
+            some = {name: _first_of(option, len(whole), end, length) for name, option in options.items()}
+            _check_causal(ops.convert_to_numpy(chosen(called(model, seen, **some), output)), whole, end)
+            piece = _whole(model, seen, lambda y, start=start: chosen(y, output)[:, start:], reduced, at, some)
             pieces.append(np.pad(piece, [(0, length - end) if axis == 3 else (0, 0) for axis in range(piece.ndim)]))
     return np.concatenate(pieces, axis=1)
 
@@ -97,6 +98,11 @@ def _first(x, count, length):
             f"Received: {length} in its output, and an input of shape {x.shape}"
         )
     return x[:, :count]
+
+
+def _first_of(option, batch, count, length):
+    """An option of the call, as a mask, for the first positions alone if it has all of them."""
+    return option[:, :count] if tuple(getattr(option, "shape", ()))[:2] == (batch, length) else option
 
 
 def _check_causal(found, whole, end):

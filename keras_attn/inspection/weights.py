@@ -1,3 +1,4 @@
+import collections
 import contextlib
 import functools
 import inspect
@@ -25,7 +26,8 @@ def weights(model, inputs, **options):
     Returns:
         A dictionary in the order in which the layers were reached, from their names to weights as they return them, as
         arrays: `(B, H, T, S)` from most of them, without H from some that have no heads. A name that several layers
-        share is their path; a layer that is reached several times has its name with ":0", ":1" and so on.
+        share is their path; if they share that too, as in models within the model, it has "#" and how many layers were
+        reached before. A layer that is reached several times has its name with ":0", ":1" and so on.
 
     Raises:
         ValueError: if no layer was reached that can return weights.
@@ -82,7 +84,15 @@ def _listening(call, layer, heard):
 
 def _names(layers):
     """A name for each call of a layer, none of them twice."""
-    names = [layer.name for layer in dict.fromkeys(layers)]
-    calls = [layer.name if names.count(layer.name) == 1 else layer.path or layer.name for layer in layers]
+    different = list(dict.fromkeys(layers))
+    called_so = _apart({layer: layer.name for layer in different}, lambda layer, name: layer.path or name)
+    called_so = _apart(called_so, lambda layer, name: f"{name}#{different.index(layer)}")
+    calls = [called_so[layer] for layer in layers]
     for place, name in enumerate(calls):
         yield f"{name}:{calls[:place].count(name)}" if calls.count(name) > 1 else name
+
+
+def _apart(names, otherwise):
+    """The names of layers, but of each whose name is not its alone another."""
+    taken = collections.Counter(names.values())
+    return {layer: name if taken[name] == 1 else otherwise(layer, name) for layer, name in names.items()}

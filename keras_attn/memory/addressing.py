@@ -78,7 +78,8 @@ def sharpen(weights, exponents):
 
 def retention(read_weights, free_gates):
     """`ψ = Π_r (1 - f_r w_r)`, the share of each slot that the reading heads do not free: `(B, N)`."""
-    kept = 1.0 - free_gates[..., None] * read_weights
+    # Modes and weights that sum to one do so up to rounding: a share below zero would end as NaN in `allocation`.
+    kept = ops.maximum(1.0 - free_gates[..., None] * read_weights, 0.0)
     # Head by head: a product over an axis has a slow gradient, and there are few.
     return functools.reduce(operator.mul, (kept[:, head] for head in range(kept.shape[1])))
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_attn import normalizers, scores
-from keras_attn.half import as_held
+from keras_attn.half import as_held, with_fractions
 from keras_attn.lookup import number, plain, whole_number
 from keras_attn.memory import _heads
 from keras_attn.memory._lookup import Lookup
@@ -261,6 +261,7 @@ class HopfieldPooling(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, mask=None, return_attention_scores=False, training=None):
+        inputs = with_fractions(inputs, self.compute_dtype)
         states = ops.cast(self.states, inputs.dtype)
         query = ops.broadcast_to(states, (ops.shape(inputs)[0], *states.shape))
         pooled, weights = self.association(

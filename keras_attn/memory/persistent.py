@@ -93,7 +93,7 @@ class PersistentMemory(_heads.HeadedPairwise):
         return ops.concatenate([ops.zeros((*ops.shape(bias)[:3], self.slots), dtype=bias.dtype), bias], axis=3)
 
     def _seen_behind(self, seen):
-        """The same sight where the learned rows stand at positions 0..N-1 and the sequence from N on."""
+        """The same sight where the learned rows stand at positions 0..N-1, before all queries, then the sequence."""
         padding, given, length = seen.source_mask, seen.given, ops.shape(seen.cols)[0]
         if seen.segments is not None:
             # No number of a segment is equal to all: the segments become a mask.
@@ -103,11 +103,14 @@ class PersistentMemory(_heads.HeadedPairwise):
             given = ops.concatenate([ops.ones((*ops.shape(given)[:3], self.slots), dtype="bool"), given], axis=3)
         if padding is not None:
             padding = ops.concatenate([ops.ones((ops.shape(padding)[0], self.slots), dtype="bool"), padding], axis=1)
+        # Of more queries than keys the first ones stand before the first key.
+        behind = seen.first_row is not None and seen.first_row >= 0
+        shift = self.slots if behind else self.slots + ops.maximum(-ops.min(seen.rows), 0)
         return dataclasses.replace(
             seen,
-            rows=seen.rows + self.slots,
-            cols=ops.concatenate([ops.arange(self.slots, dtype="int32"), seen.cols + self.slots]),
-            first_row=None if seen.first_row is None else seen.first_row + self.slots,
+            rows=seen.rows + shift,
+            cols=ops.concatenate([ops.arange(self.slots, dtype="int32"), seen.cols + shift]),
+            first_row=seen.first_row + self.slots if behind else None,
             source_mask=padding,
             segments=None,
             given=given,

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn import masks
+from keras_attn.half import with_fractions
 from keras_attn.mixer import Mixer, among, asked_weights
 
 
@@ -51,7 +52,7 @@ class SlotMemory(Mixer):
         self._check_causal(use_causal_mask)
         chosen = among(asked_weights(return_attention_scores), inputs.shape[1])
         mask = None if mask is None else ops.cast(mask, "bool")
-        asked = masks.zero(inputs, mask), mask, use_causal_mask, training
+        asked = masks.zero(with_fractions(inputs, self.compute_dtype), mask), mask, use_causal_mask, training
         if not chosen:
             return masks.zero(self._as_computed(self._mix(*asked)), mask)
         mix, weights = map(self._as_computed, self.compute_mix(*asked))

@@ -78,3 +78,56 @@ def test_double_precision_is_what_comes_out(name):
     layer = mixers.get(name, dtype="float64")
     x = normal(B, T, D).astype("float64")
     assert keras.backend.standardize_dtype(layer(x).dtype) == "float64" == layer(keras.Input((T, D))).dtype
+
+
+@pytest.mark.parametrize("name", mixers.names())
+def test_whole_numbers_are_numbers(name):
+    layer, x = mixers.get(name), np.random.default_rng(0).integers(-3, 4, (B, T, D))
+    expected = numpy(layer(ops.convert_to_tensor(x, dtype="float32")))
+    np.testing.assert_allclose(numpy(layer(ops.convert_to_tensor(x, dtype="int32"))), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [keras_attn.AttentionPooling(), keras_attn.HopfieldPooling(), keras_attn.UniversalBlock("gru")],
+    ids=lambda layer: layer.name,
+)
+def test_whole_numbers_are_numbers_to_other_layers_too(layer):
+    x = np.random.default_rng(0).integers(-3, 4, (B, T, D))
+    expected = numpy(layer(ops.convert_to_tensor(x, dtype="float32")))
+    np.testing.assert_allclose(numpy(layer(ops.convert_to_tensor(x, dtype="int32"))), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in mixers.names("explicit") if getattr(mixers.get(name), "takes_attention_mask", False)]
+)
+def test_what_is_said_of_heads_is_said_of_those_that_there_are(name):
+    layer = mixers.get(name)
+    with pytest.raises(ValueError, match=r"one for each, or one for all|share one `attention_mask`"):
+        layer(normal(B, T, D), attention_mask=np.ones((B, 3, T, T), bool))
+
+
+def test_masks_may_be_given_by_position_before_there_are_any_numbers():
+    x, mask = keras.Input((T, D)), keras.Input((T,), dtype="bool")
+    assert keras_attn.MultiHeadAttention(2)(x, x, x, mask).shape == (None, T, D)
+    decoder = keras_attn.AttentionDecoder(keras.layers.GRUCell(5), keras_attn.AdditiveAttention(units=3))
+    assert decoder(x, x, mask).shape == (None, T, 5)
+
+
+@pytest.mark.parametrize("method", ["step", "prefill"])
+def test_what_needs_weights_says_so_where_there_are_none(method):
+    with pytest.raises(ValueError, match="has no weights yet: call it on inputs"):
+        getattr(keras_attn.MinGRU(), method)(normal(B, T, D), None)
+
+
+@pytest.mark.parametrize("name", ["linear_recurrence", "rg_lru"])
+def test_one_channel_will_do_but_not_for_two_ways(name):
+    assert np.isfinite(numpy(mixers.get(name)(normal(B, T, 1)))).all()
+    with pytest.raises(ValueError, match="Both ways share the width"):
+        mixers.get({"mixer": name, "bidirectional": True})(normal(B, T, 1))
+
+
+@pytest.mark.parametrize("shape", [0, True, (3, 0), "8"])
+def test_an_output_has_a_width(shape):
+    with pytest.raises(ValueError, match="an integer of at least 1 or a tuple of them"):
+        keras_attn.MultiHeadAttention(2, output_shape=shape)

@@ -182,3 +182,19 @@ def test_what_cannot_be_differentiated_is_said_before_anything_runs():
     dense.build((None, 3))
     with pytest.raises(ValueError, match=r"vectors of positions.*\(2, 3\)"):
         inspection.sensitivity(dense, normal(2, 3))
+
+
+def test_a_mask_among_the_options_of_the_call_goes_with_each_copy_and_piece():
+    layer, x, mask = keras_attn.MinGRU(), normal(B, T, D), np.array([[1] * T, [1] * (T - 2) + [0] * 2], bool)
+    layer(x)
+    whole = inspection.sensitivity(layer, x, mask=mask)
+    assert not whole[1, :, T - 2 :].any() and whole[0, -1].all()
+    np.testing.assert_allclose(inspection.sensitivity(layer, x, causal=True, mask=mask), whole, atol=1e-5)
+    found = inspection.attribution(layer, x, output=lambda y: y[:, 2, 0], mask=mask)
+    assert found.map.shape == (B, T)
+
+
+def test_what_depends_on_nothing_has_no_slope():
+    x = keras.Input((T, D))
+    model = keras.Model(x, ops.stop_gradient(x))
+    assert not inspection.sensitivity(model, normal(B, T, D)).any()

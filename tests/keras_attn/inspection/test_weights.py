@@ -125,3 +125,23 @@ def test_a_model_without_weights_says_so():
     model = keras.Sequential([layers.GRU(3, name="memory")])
     with pytest.raises(ValueError, match=r"takes `return_attention_scores` was reached.*memory"):
         inspection.weights(model, normal(B, T, D))
+
+
+def test_layers_of_one_path_in_models_within_the_model_are_told_apart():
+    def part():
+        x = keras.Input((5, 4))
+        return keras.Model(x, keras_attn.MultiHeadAttention(2, name="look")(x))
+
+    x = keras.Input((5, 4))
+    one, other = part(), part()
+    model = keras.Model(x, other(one(one(x))))
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+    assert list(inspection.weights(model, inputs)) == ["look#0:0", "look#0:1", "look#1"]
+
+
+def test_the_outer_layer_names_the_weights_of_both_kinds_of_maps():
+    x = keras.Input((5, 4))
+    model = keras.Model(x, keras_attn.HopfieldPooling(name="pool")(x))
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+    assert list(inspection.weights(model, inputs)) == ["pool"]
+    assert list(inspection.attention_x_gradient(model, inputs, output=0)) == ["pool"]

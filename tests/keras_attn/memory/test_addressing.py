@@ -141,6 +141,11 @@ def test_sharpening_is_safe_at_zero_at_nothing_and_at_large_powers():
     assert np.isfinite(gradient(lambda x: ops.sum(ops.multiply(on.sharpen(rows, x), mix)), exponents)).all()
 
 
+def test_nothing_less_than_nothing_is_kept_where_weights_round_to_more_than_one():
+    kept = numpy(addressing.retention(np.full((1, 1, 2), [1.0000001, 0.5], "float32"), np.ones((1, 1), "float32")))
+    assert kept.tolist() == [[0.0, 0.5]]
+
+
 def test_usage_follows_the_definition():
     previous, written, read, free = uniform(B, N), distributions(B, 2, N), distributions(B, H, N, seed=1), uniform(B, H)
     expected = [loops.usage(previous[b], written[b], read[b], free[b]) for b in range(B)]

@@ -73,6 +73,17 @@ def test_every_query_looks_at_the_learned_rows_whatever_hides_the_others(chunk_s
         close(both[1], weights, 1e-4)
 
 
+def test_queries_before_the_first_key_look_at_the_learned_rows():
+    query, value = normal(B, S, D), normal(B, 2, D, seed=1)
+    layer = built(query.shape, value.shape)
+    past = np.tril(np.ones((S, 2), dtype=bool), 2 - S)
+    mix, weights = reference(layer, query, value, np.broadcast_to(past, (B, S, 2)))
+    both = layer(query, value, use_causal_mask=True, return_attention_scores=True)
+    close(both[0], mix, 1e-4)
+    close(both[1], weights, 1e-4)
+    close(layer(query, value, use_causal_mask=True), mix, 1e-4)
+
+
 @pytest.mark.parametrize("width", [S, 1])
 def test_a_bias_is_for_positions_alone(width):
     query, value = normal(B, T, D), normal(B, S, D, seed=1)
