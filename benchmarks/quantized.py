@@ -50,7 +50,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", metavar="NAME", nargs="*")
     names = parser.parse_args(arguments).names or NAMES
-    print(f"| preset | score | as published | int8 | int4 |{' MB |' * len(MODES)}\n|{'---|' * (5 + len(MODES))}")
+    modes = ("as published", "int8", "int4")
+    print("|".join(["", " preset ", " score ", *(f" {m} " for m in modes), *(f" MB, {m} " for m in modes), ""]))
+    print(f"|{'---|' * 8}")
     for name in names:
         scores, sizes = zip(*(judged(name, mode) for mode in MODES), strict=True)
         cells = [f"{score:.4f}" for score in scores] + [f"{size:.2f}" for size in sizes]
