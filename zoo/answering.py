@@ -2,6 +2,7 @@
 
 import os
 
+import keras
 import keras_hub
 import numpy as np
 from keras import ops
@@ -83,7 +84,9 @@ def _read_sound(task, given):
 
 def _classes(task, given, card):
     batch = [given] if isinstance(given, str) else given[None]
-    shares = ops.convert_to_numpy(ops.softmax(task.predict(batch, verbose=0)))[0]
+    outputs = task.predict(batch, verbose=0)
+    are_shares = getattr(task, "activation", None) is keras.activations.softmax
+    shares = ops.convert_to_numpy(outputs if are_shares else ops.softmax(outputs))[0]
     return _likeliest(shares, card.get("classes") or [str(number) for number in range(len(shares))])
 
 

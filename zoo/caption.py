@@ -11,7 +11,7 @@ from zoo.fitting import PreparedAtOnce
 from zoo.generation import generate
 from zoo.image import MixerImageBackbone, MixerImageConverter
 from zoo.quantized import Quantizable
-from zoo.saying import begin, pack, texts_of
+from zoo.saying import begin, pack, texts_of, weighted
 from zoo.tokens import SymbolTokenizer
 
 #: Cells, and how many tensors their states have.
@@ -125,7 +125,7 @@ class MixerCaptionerPreprocessor(keras_hub.models.Preprocessor):
         if len(y) != len(images):
             raise ValueError(f"Each image has one caption. Received: {len(images)} images, {len(y)} captions")
         inputs, following, weight = self.captions(y)
-        return {"images": images, **inputs}, following, weight
+        return {"images": images, **inputs}, following, weighted(weight, sample_weight)
 
     def captions(self, captions):
         """What is said of captions so far, `{"token_ids", "padding_mask"}`, what comes next, and its weight."""

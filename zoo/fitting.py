@@ -26,9 +26,12 @@ class Shuffled:
         if data is None:
             given = (x, y, batch_size, sample_weight, validation_data, validation_split)
             return super().fit(*given, shuffle=False, **kwargs)  # Else Keras warns that it cannot shuffle data sets.
+        _check_rows(data)
         if validation_split and validation_data is None:
             data, validation_data = _split(data, validation_split)
         batches = _in_new_orders(data, batch_size or 32)
+        held = kwargs.pop("validation_batch_size", None) or batch_size or 32
+        validation_data = _batched(validation_data, held)
         return super().fit(batches, validation_data=validation_data, shuffle=False, **kwargs)
 
 
@@ -106,6 +109,30 @@ def _as_array(data):
     return np.asarray(data)
 
 
+def _check_rows(data):
+    """Raises unless inputs, answers and weights have as many rows."""
+    rows = [len(each) for each in keras.tree.flatten(data) if each is not None]
+    if len(set(rows)) > 1:
+        raise ValueError(f"Inputs, answers and weights must have as many rows. Received: {rows}")
+
+
+def _batched(data, batch_size):
+    """Validation data in batches of that size, if it is arrays and not batched already."""
+    if not isinstance(data, tuple):
+        return data
+    arrays = _as_arrays((*data, None, None)[:3])
+    if arrays is None:
+        return data
+    _check_rows(arrays)
+    return _batches(arrays, _numbers(arrays).batch(batch_size))
+
+
+def _numbers(data):
+    import tensorflow as tf
+
+    return tf.data.Dataset.range(len(keras.tree.flatten(data)[0]))
+
+
 def _split(data, share):
     """The first rows, and the last ones, so large a share of all."""
     rows = len(keras.tree.flatten(data)[0])
@@ -117,14 +144,18 @@ def _split(data, share):
 
 def _in_new_orders(data, batch_size):
     """Batches of the rows, in a new order whenever they are gone through."""
+    # Of NumPy's numbers, which `keras.utils.set_random_seed` repeats on any backend.
+    seed = np.random.randint(2**31)
+    numbers = _numbers(data)
+    # Numbers of rows are shuffled, not rows, which would all be copied.
+    return _batches(data, numbers.shuffle(len(numbers), seed=seed).batch(batch_size))
+
+
+def _batches(data, numbers):
+    """The rows of each batch of numbers of rows."""
     import tensorflow as tf
 
     data = _map(tf.convert_to_tensor, data)
-    rows = len(keras.tree.flatten(data)[0])
-    # Of NumPy's numbers, which `keras.utils.set_random_seed` repeats on any backend.
-    seed = np.random.randint(2**31)
-    # Numbers of rows are shuffled, not rows, which would all be copied.
-    numbers = tf.data.Dataset.range(rows).shuffle(rows, seed=seed).batch(batch_size)
     return numbers.map(
         lambda chosen: keras.utils.pack_x_y_sample_weight(*_map(lambda x: tf.gather(x, chosen), data)),
         num_parallel_calls=tf.data.AUTOTUNE,

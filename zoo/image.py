@@ -184,6 +184,9 @@ class MixerImageClassifier(Shuffled, Quantizable, keras_hub.models.ImageClassifi
     preprocessor_cls = MixerImageClassifierPreprocessor
 
     def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.0, activation=None, **kwargs):
+        # Known before the default loss is chosen by it.
+        self.activation = keras.activations.get(activation)
+
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -201,7 +204,6 @@ class MixerImageClassifier(Shuffled, Quantizable, keras_hub.models.ImageClassifi
         # === Config ===
         self.num_classes = num_classes
         self.dropout = dropout
-        self.activation = keras.activations.get(activation)
 
     def get_config(self):
         return {

@@ -1,6 +1,10 @@
-"""Models that were quantized come back quantized from their files."""
+"""Models can be quantized, and come back so from their files, on any backend."""
+
+import re
 
 import keras
+
+from zoo.heads import TiedLogits
 
 
 class Quantizable:
@@ -10,6 +14,15 @@ class Quantizable:
     their dtype policies, for its models hand theirs to each layer; here a block makes its own layers.
     """
 
+    def quantize(self, mode=None, config=None, filters=None, **kwargs):
+        """As Keras's, but for layers that cannot be: those of preprocessors, and tables that make logits too."""
+        tied = {id(layer.embedding) for layer in self._flatten_layers() if isinstance(layer, TiedLogits)}
+
+        def can_be(layer):
+            return layer.built and id(layer) not in tied and _is_wanted(layer, filters)
+
+        return super().quantize(mode, config=config, filters=can_be, **kwargs)
+
     def get_config(self):
         return self.with_quantized(super().get_config())
 
@@ -17,23 +30,45 @@ class Quantizable:
         """The configuration with what was quantized, if anything was."""
         if "dtype" in config:
             config["dtype"] = keras.dtype_policies.serialize(self.dtype_policy)
-        changed = [{"layer": n, **_how(layer)} for n, layer in enumerate(_own_layers(self)) if layer.quantization_mode]
-        return {**config, "quantized": changed} if changed else config
+        changed = {place: _how(layer) for place, layer in _own_layers(self).items() if layer.quantization_mode}
+        if not changed:
+            return config
+        return {**config, "quantized": {"layers": changed, "classes": getattr(self, "num_classes", None)}}
 
     @classmethod
     def from_config(cls, config):
         model = super().from_config({name: value for name, value in config.items() if name != "quantized"})
-        layers = _own_layers(model)
-        for how in config.get("quantized", []):
-            _quantize(layers, how, cls.__name__)
+        quantized = config.get("quantized", {"layers": {}})
+        # A head of other classes is a new one, to be trained.
+        if quantized["layers"] and quantized["classes"] == getattr(model, "num_classes", None):
+            layers = _own_layers(model)
+            for place, how in quantized["layers"].items():
+                _quantize(layers.get(place), place, how, cls.__name__)
         return model
 
 
+def _is_wanted(layer, filters):
+    """What Keras says of `filters`: patterns for a layer's name, or a function of the layer."""
+    if filters is None or callable(filters):
+        return filters is None or filters(layer)
+    return any(re.search(pattern, layer.name) for pattern in ([filters] if isinstance(filters, str) else filters))
+
+
 def _own_layers(model):
-    """Its layers and those in them, always in one order, without those of its backbone, which remembers its own."""
+    """The layers in it by their places, without those of its backbone, which remembers its own, and preprocessor."""
     backbone = getattr(model, "backbone", None)
-    others = set() if backbone is None else {id(layer) for layer in backbone._flatten_layers()}
-    return [layer for layer in model._flatten_layers(include_self=False) if id(layer) not in others]
+    seen = set() if backbone is None else {id(layer) for layer in backbone._flatten_layers()}
+    return dict(_walk(model, "", seen))
+
+
+def _walk(layer, place, seen):
+    """Places and layers: in a model a layer has its name, in a layer the number in which it came."""
+    named = isinstance(layer, keras.Model)
+    for name, part in ((part.name, part) for part in layer.layers) if named else enumerate(layer._layers):
+        if id(part) not in seen:
+            seen.add(id(part))
+            yield f"{place}{name}", part
+            yield from _walk(part, f"{place}{name}/", seen)
 
 
 def _how(layer):
@@ -41,13 +76,12 @@ def _how(layer):
     return {"kind": type(layer).__name__, "mode": layer.quantization_mode, "config": quantization}
 
 
-def _quantize(layers, how, name):
+def _quantize(layer, place, how, name):
     """Quantizes the layer that is meant; its weights are read afterwards."""
-    place = how["layer"]
-    found = type(layers[place]).__name__ if place < len(layers) else f"{len(layers)} layers"
+    found = type(layer).__name__ if layer is not None else "nothing"
     if found != how["kind"]:
         raise ValueError(
-            f"Layer {place} of the quantized {name} is not what it was when it was saved, by another version. "
+            f"At {place!r} the quantized {name} is not what it was when it was saved, by another version. "
             f"Expected: {how['kind']}. Received: {found}"
         )
-    layers[place].quantize(how["mode"], config=keras.saving.deserialize_keras_object(how["config"]))
+    layer.quantize(how["mode"], config=keras.saving.deserialize_keras_object(how["config"]))

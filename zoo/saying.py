@@ -1,5 +1,6 @@
 """Texts as a decoder says them: between a start and an end, each token told before the next one is asked for."""
 
+import keras
 import numpy as np
 
 
@@ -33,3 +34,14 @@ def texts_of(tokenizer, token_ids):
     end, silent = tokenizer.end_token_id, tokenizer.special_token_ids
     before = np.cumsum(token_ids == end, axis=1) == 0
     return [tokenizer.detokenize(row[real & ~np.isin(row, silent)].tolist()) for row, real in zip(token_ids, before)]
+
+
+def weighted(mask, sample_weight):
+    """What each token counts for, `(B, T)`: its example's weight `(B,)` where the mask is set; also within tf.data."""
+    if sample_weight is None:
+        return mask
+    if isinstance(mask, np.ndarray):
+        return mask * np.reshape(keras.ops.convert_to_numpy(sample_weight), (-1, 1)).astype("float32")
+    import tensorflow as tf
+
+    return tf.cast(mask, "float32") * tf.cast(sample_weight, "float32")[..., None]

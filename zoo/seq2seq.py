@@ -12,6 +12,7 @@ from zoo.encoder import TokenEncoder
 from zoo.fitting import Shuffled
 from zoo.generation import generate
 from zoo.quantized import Quantizable
+from zoo.saying import weighted
 from zoo.text import MixerTokenizer
 
 TOKENIZER, SOURCE_TOKENIZER = "tokenizer.json", "source_tokenizer.json"
@@ -215,7 +216,8 @@ class MixerSeq2SeqLMPreprocessor(keras_hub.models.Seq2SeqLMPreprocessor):
         # One more: what is to be learnt are the decoder's tokens and the one that follows.
         token_ids, mask = self.pack_targets(x["decoder_text"], length + 1)
         inputs = self._with_sources(x["encoder_text"], encoder_sequence_length, token_ids[..., :-1], mask[..., :-1])
-        return keras.utils.pack_x_y_sample_weight(inputs, token_ids[..., 1:], mask[..., 1:])
+        weight = weighted(mask[..., 1:], sample_weight)
+        return keras.utils.pack_x_y_sample_weight(inputs, token_ids[..., 1:], weight)
 
     def pack_targets(self, texts, length, add_end_value=True):
         """Token ids and a boolean mask, `(N, length)` both, of target texts between start and end."""

@@ -382,7 +382,8 @@ def _count_patches(sequence_length, patch_size):
 
 def standard(x):
     """Mean and deviation of each channel over all else, as lists; a channel that never changes has deviation 1."""
-    flat = np.asarray(x, "float64").reshape(-1, x.shape[-1])
+    x = np.asarray(x, "float64")
+    flat = x.reshape(-1, x.shape[-1])
     with warnings.catch_warnings():
         # A channel may be missing as a whole.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -430,6 +431,7 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
         return cls(*standard(x), **options)
 
     def call(self, x, y=None, sample_weight=None):
+        x = np.asarray(x) if isinstance(x, (list, tuple)) else x
         if self.ahead is None:
             x = self._standardize(self._last_steps(x))
         else:
@@ -437,6 +439,7 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
             series = self._standardize(self._last_steps(x["series"]))
             x = {"series": series, "ahead": self._standardize(x["ahead"], self.ahead)}
         if y is not None and self.targets is not None:
+            self._check_targets(y)
             y = self._standardize(y, self.targets)
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
@@ -452,6 +455,14 @@ class MixerSeriesPreprocessor(keras_hub.models.Preprocessor):
         # Arithmetic alone, so that arrays and the tensors of any backend and of tf.data pass.
         mean, deviation = (np.array(values, "float32")[channels] for values in (self.mean, self.deviation))
         return (_as_floats(numbers) - mean) / deviation
+
+    def _check_targets(self, y):
+        shape = np.shape(y) if isinstance(y, (list, tuple)) else tuple(y.shape)
+        if len(shape) > 2 and shape[-1] != len(self.targets):
+            raise ValueError(
+                f"What is forecast has {len(self.targets)} channels, (B, horizon, {len(self.targets)}), those of "
+                f"`targets`. Received: an array of shape {shape}"
+            )
 
     def _check_ahead(self, x):
         if not isinstance(x, dict) or set(x) != {"series", "ahead"}:

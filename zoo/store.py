@@ -168,6 +168,8 @@ def save(task, directory, card=None, weights="float32", files=None):
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise PresetError(f"A preset is written into an empty directory, and {directory} is not empty.")
+    if weights == "float16":
+        _check_half(task)
     _copy_untrained(task).save_to_preset(str(directory))
     if weights == "float16":
         for file in directory.glob("*.weights.h5"):
@@ -226,6 +228,13 @@ def _weights_of_layers(task):
         layer.save_own_variables(weights)
         if weights:
             yield layer, weights
+
+
+def _check_half(task):
+    """Raises before anything is written if there are weights that float16 cannot hold."""
+    for layer, weights in _weights_of_layers(task):
+        for name, value in weights.items():
+            _as_half(f"{layer.path}/{name}", keras.ops.convert_to_numpy(value))
 
 
 def _halve(file):

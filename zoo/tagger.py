@@ -71,7 +71,12 @@ class MixerTaggerPreprocessor(keras_hub.models.Preprocessor):
         """
         shape = (len(x), self.sequence_length)
         labels, there = np.zeros(shape, "int32"), np.zeros(shape, "float32")
-        for row, (starts, found) in enumerate(zip(self.first_pieces(x), tags, strict=True)):
+        for row, (starts, words, found) in enumerate(zip(self.first_pieces(x), x, tags, strict=True)):
+            if len(found) != len(_as_words(words)):
+                raise ValueError(
+                    f"Every word has one tag. Received: {len(_as_words(words))} words and {len(found)} tags in row "
+                    f"{row + 1} (the first is 1)"
+                )
             labels[row, starts] = found[: len(starts)]
             there[row, starts] = 1
         return labels, there

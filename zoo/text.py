@@ -9,6 +9,7 @@ from zoo.backbone import check_stack, stack
 from zoo.fitting import Shuffled
 from zoo.heads import MaskedMean
 from zoo.quantized import Quantizable
+from zoo.tokens import listed_texts
 
 #: Standard deviation of new embeddings. Small, so that rare words start out saying little.
 EMBEDDING_SCALE = 0.05
@@ -192,6 +193,7 @@ class MixerTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
         """
         import tensorflow as tf  # Needed by KerasHub's learner of word pieces alone.
 
+        listed_texts(texts)
         whole_number("size", size, least=len(SPECIAL_TOKENS) + 1)
         pieces = keras_hub.tokenizers.compute_word_piece_vocabulary(
             tf.data.Dataset.from_tensor_slices(list(texts)), size, lowercase=lowercase, reserved_tokens=SPECIAL_TOKENS
@@ -256,6 +258,9 @@ class MixerTextClassifier(Shuffled, Quantizable, keras_hub.models.TextClassifier
     preprocessor_cls = MixerTextClassifierPreprocessor
 
     def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.0, activation=None, **kwargs):
+        # Known before the default loss is chosen by it.
+        self.activation = keras.activations.get(activation)
+
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -273,7 +278,6 @@ class MixerTextClassifier(Shuffled, Quantizable, keras_hub.models.TextClassifier
         # === Config ===
         self.num_classes = num_classes
         self.dropout = dropout
-        self.activation = keras.activations.get(activation)
 
     def get_config(self):
         return {

@@ -22,6 +22,12 @@ VOCABULARY = "vocabulary.json"
 SPLITS = {"words": (re.compile(r"[^ \t\n\r\f\v]+"), " "), "characters": (re.compile(r"[\s\S]"), "")}
 
 
+def listed_texts(texts):
+    """Raises for one text where several are to be learned from: its letters would count as texts."""
+    if isinstance(texts, (str, bytes)):
+        raise ValueError(f"Texts are a list of strings. Received: one string, {texts[:40]!r}")
+
+
 @keras.saving.register_keras_serializable(package="zoo")
 class SymbolTokenizer(keras_hub.tokenizers.Tokenizer):
     """Strings to ids of symbols, and back: the id of a symbol is its place in the vocabulary.
@@ -69,6 +75,7 @@ class SymbolTokenizer(keras_hub.tokenizers.Tokenizer):
             size: how many symbols at most, the special ones counted, at least 5; None for all there are.
             **kwargs: what any tokenizer takes.
         """
+        listed_texts(texts)
         whole_number("size", size, least=len(SPECIAL) + 1, optional=True)
         find, _ = SPLITS[choose("split", split, SPLITS)]
         counts = collections.Counter(symbol for text in texts for symbol in find.findall(text))

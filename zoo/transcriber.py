@@ -9,7 +9,7 @@ from zoo.decoder import TokenDecoder, check_decoder
 from zoo.fitting import PreparedAtOnce
 from zoo.generation import generate
 from zoo.quantized import Quantizable
-from zoo.saying import begin, pack, texts_of
+from zoo.saying import begin, pack, texts_of, weighted
 from zoo.speech import MixerSpeechBackbone, SpeechPreprocessor
 from zoo.tokens import SymbolTokenizer
 
@@ -55,7 +55,7 @@ class MixerAudioToTextPreprocessor(SpeechPreprocessor):
         if y is None:
             return {**x, **self._begin(len(x["frames"]), self.decoder_sequence_length)}
         ids, following, mask = pack(self.tokenizer, y, self.decoder_sequence_length)
-        return {**x, "decoder_token_ids": ids, "decoder_padding_mask": mask}, following, mask
+        return {**x, "decoder_token_ids": ids, "decoder_padding_mask": mask}, following, weighted(mask, sample_weight)
 
     def generate_preprocess(self, x, sequence_length=None):
         """Recordings to what texts begin with."""

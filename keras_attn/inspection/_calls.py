@@ -27,6 +27,8 @@ def all_layers(model):
 @contextlib.contextmanager
 def replaced(layer, make, name="call"):
     """While it lasts, `make(layer.call)` stands in the place of `layer.call`, or of another function of the layer's."""
+    if name == "call" and getattr(layer, "quantization_mode", None):
+        name = "quantized_call"  # Keras calls that one then.
     # Not by `setattr`, which tells trackers of the layer's parts.
     object.__setattr__(layer, name, make(getattr(layer, name)))
     try:

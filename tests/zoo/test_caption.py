@@ -43,6 +43,8 @@ def test_a_preprocessor_shifts_captions_and_weighs_what_is_to_be_said():
     assert y.tolist() == [[red, down, 3], [up, 3, 0]]
     assert x["padding_mask"].tolist() == weight.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert (x["images"] == 0.5).all()
+    weighted = preprocessor(np.ones((2, 6, 10, 3)), ["red down", "up"], [2.0, 0.0])[2]
+    assert weighted.tolist() == [[2, 2, 2], [0, 0, 0]]
     cut = preprocessor(np.ones((1, 6, 10, 3)), ["red down up blue"])[1]
     assert cut.tolist() == [[red, down, 3]]
 

@@ -63,8 +63,8 @@ def test_the_last_rows_are_split_off_before():
     task = Task()
     task.fit([f"text {n}" for n in range(20)], np.arange(20), validation_split=0.25)
     assert sorted(y for _, y in rows(task.epochs[0])) == [*range(15)]
-    x, y, weight = task.given[4]
-    assert (x[0], y.tolist(), weight) == (b"text 15", [15, 16, 17, 18, 19], None)
+    ((x, y),) = task.given[4].as_numpy_iterator()
+    assert (x[0], y.tolist()) == (b"text 15", [15, 16, 17, 18, 19])
     with pytest.raises(ValueError, match="rows on both sides"):
         task.fit([1.0, 2.0], [0, 1], validation_split=0.9)
 
@@ -100,3 +100,22 @@ def test_a_classifier_is_trained_on_texts_in_another_order():
         losses.append(history.history["loss"])
         assert "val_loss" in history.history
     assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("more", [{"y": [*range(32)]}, {"y": [*range(16)], "sample_weight": [1.0] * 15}])
+def test_rows_that_have_no_partner_are_refused(more):
+    with pytest.raises(ValueError, match=r"must have as many rows. Received: \[16, "):
+        Task().fit([*range(16)], **more)
+
+
+def test_validation_data_come_in_batches_of_the_size_that_was_asked_for():
+    task = Task()
+    task.fit(np.arange(20), np.arange(20), batch_size=4, validation_data=(np.arange(6), np.arange(6)))
+    assert [len(x) for x, _ in task.given[4].as_numpy_iterator()] == [4, 2]
+
+
+def test_the_default_loss_knows_what_the_activation_has_done():
+    backbone = zoo.MixerTextBackbone(11, hidden_dim=D, mixer="identity")
+    for activation, logits in ((None, True), ("softmax", False)):
+        classifier = zoo.MixerTextClassifier(backbone, num_classes=2, activation=activation)
+        assert classifier.loss.get_config()["from_logits"] is logits

@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 
 import zoo
-from tests.zoo.helpers import CLASSES, B, image_backbone, text_backbone, token_batch
+from keras_attn import inspection
+from tests.zoo.helpers import CLASSES, B, T, fresh_process, image_backbone, text_backbone, token_batch
 
 HOW = {
     "int8": {"mode": "int8"},
@@ -64,6 +65,55 @@ def test_the_head_alone_and_the_backbone_alone(tmp_path):
     np.testing.assert_allclose(answers(again, inputs), answers(backbone, inputs), atol=1e-5)
 
 
+def test_what_cannot_be_quantized_is_left_out(tmp_path):
+    tokens = zoo.SymbolTokenizer.of(["abc"], split="characters")
+    preprocessor = zoo.MixerCausalLMPreprocessor(tokens, sequence_length=T)
+    backbone = zoo.MixerTextBackbone(tokens.vocabulary_size(), hidden_dim=16, mixer="gru", causal=True)
+    task = zoo.MixerCausalLM(backbone, preprocessor=preprocessor)  # The table makes the logits too.
+    task.quantize("int8")
+    assert len(quantized(task)) >= 4 and backbone.token_embedding.quantization_mode is None
+    # Layers of a preprocessor come about when it is used.
+    task.compile(sampler="greedy")
+    expected = task.generate("ab", max_length=T)
+    zoo.save(task, tmp_path / "preset")
+    again = zoo.load(tmp_path / "preset")
+    again.compile(sampler="greedy")
+    assert again.generate("ab", max_length=T) == expected and len(quantized(again)) == len(quantized(task))
+
+
+def test_a_head_of_other_classes_is_new_and_can_be_trained(tmp_path):
+    task, _ = tagger()
+    task.quantize("int8")
+    zoo.save(task, tmp_path / "preset")
+    other = zoo.MixerTagger.from_preset(str(tmp_path / "preset"), num_classes=CLASSES + 2)
+    assert other.output_dense.quantization_mode is None and len(quantized(other)) == len(quantized(task)) - 1
+
+
+LOAD = """
+import numpy as np, zoo
+from tests.zoo.helpers import token_batch
+task = zoo.load({folder!r} + "/preset")
+print(np.abs(task.predict(token_batch(), verbose=0) - np.load({folder!r} + "/expected.npy")).max())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", sorted({"tensorflow", "jax", "torch"} - {keras.backend.backend()}))
+def test_a_quantized_preset_comes_back_on_another_backend(backend, tmp_path):
+    task, inputs = tagger()
+    task.quantize("int8")
+    np.save(tmp_path / "expected.npy", task.predict(inputs, verbose=0))
+    zoo.save(task, tmp_path / "preset")
+    assert float(fresh_process(LOAD.format(folder=str(tmp_path)), backend)) < 1e-4
+
+
+def test_what_a_quantized_model_looks_at_is_seen():
+    task, inputs = tagger()
+    task.quantize("int8")
+    found = inspection.sensitivity(task, inputs, output=0)
+    assert found.shape == (B, T, T) and found.any()
+
+
 def test_what_was_not_quantized_says_nothing_of_it():
     task, _ = tagger()
     assert "quantized" not in task.get_config() and "quantized" not in task.backbone.get_config()
@@ -73,6 +123,6 @@ def test_layers_of_another_version_are_refused():
     task, _ = tagger()
     task.quantize("int8")
     config = task.backbone.get_config()
-    config["quantized"][0]["kind"] = "Conv2D"
+    next(iter(config["quantized"]["layers"].values()))["kind"] = "Conv2D"
     with pytest.raises(ValueError, match=r"Expected: Conv2D\. Received: Embedding"):
         zoo.MixerTextBackbone.from_config(config)

@@ -353,3 +353,15 @@ def test_steps_that_fill_no_patch_are_said_by_name():
     assert open_length(np.zeros((B, 12, 3), "float32")).shape[1] == 3
     with pytest.raises(ValueError, match=r"`patch_size` must divide the number of steps\. Received: patch_size=4"):
         open_length(np.zeros((B, 11, 3), "float32"))
+
+
+def test_what_is_forecast_has_the_channels_of_the_targets():
+    preprocessor = zoo.MixerSeriesPreprocessor([0.0] * 3, [1.0] * 3, targets=[0])
+    with pytest.raises(ValueError, match=r"has 1 channels, \(B, horizon, 1\).*Received: an array of shape \(2, 5, 3\)"):
+        preprocessor(np.ones((2, 7, 3)), y=np.ones((2, 5, 3)))
+
+
+def test_lists_are_series_too():
+    preprocessor = zoo.MixerSeriesPreprocessor.of([[[1.0], [3.0]]])
+    assert (preprocessor.mean, preprocessor.deviation) == ([2.0], [1.0])
+    assert np.asarray(preprocessor([[[1.0], [3.0]]])).tolist() == [[[-1.0], [1.0]]]

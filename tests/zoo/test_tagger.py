@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.zoo.helpers import CLASSES, D
+from tests.zoo.helpers import CLASSES, PIECES, D
 
 
 def test_a_tagger_takes_words_of_any_number():
@@ -55,3 +55,10 @@ def test_raw_batches_of_tf_data_are_refused():
     tagger.compile()
     with pytest.raises(ValueError, match=r"batches of tf\.data as dicts"):
         tagger.fit(tf.data.Dataset.from_tensor_slices((["good"], np.zeros((1, 64)))).batch(1))
+
+
+@pytest.mark.parametrize("tags", [["N"], ["N"] * 4])
+def test_every_word_has_one_tag(tags):
+    preprocessor = zoo.MixerTaggerPreprocessor(zoo.MixerTokenizer(PIECES), sequence_length=11)
+    with pytest.raises(ValueError, match=f"Every word has one tag. Received: 3 words and {len(tags)} tags in row 1"):
+        preprocessor.align([["a", "good", "film"]], [[0] * len(tags)])

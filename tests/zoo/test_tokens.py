@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import zoo
 from zoo.tokens import SymbolTokenizer
 
 SPECIAL = ["[PAD]", "[UNK]", "[START]", "[END]"]
@@ -99,3 +100,9 @@ def test_what_is_no_symbol_and_no_text_is_said():
         tokenizer.token_to_id("zzz")
     with pytest.raises(ValueError, match="A string or a list of strings"):
         tokenizer([7])
+
+
+@pytest.mark.parametrize("tokenizer", [zoo.SymbolTokenizer, zoo.MixerTokenizer])
+def test_one_text_is_not_several(tokenizer):
+    with pytest.raises(ValueError, match=r"Texts are a list of strings\. Received: one string, 'to be or not'"):
+        tokenizer.of("to be or not")

@@ -48,7 +48,7 @@ def fetch(origin, path, checksum, progress=None, keep=()):
     path = Path(path)
     with _in_words(path), contextlib.ExitStack() as stack:
         (path.parent / SOURCES).mkdir(parents=True, exist_ok=True)
-        stack.enter_context(_alone(path))
+        stack.enter_context(_alone(path.parent))
         if path.is_file():
             return
         bar = stack.enter_context(bars()) if progress is None else progress
@@ -191,14 +191,14 @@ def _convert(origin, parts, path, checksum):
 
 
 @contextlib.contextmanager
-def _alone(path):
-    """One process at a time makes a file; another one waits, and finds it there."""
+def _alone(folder):
+    """One process at a time makes files of a folder, which may share sources; another one waits."""
     try:
         import fcntl
     except ImportError:  # On Windows two at a time write the same parts, which the checksum then finds.
         yield
         return
-    with open(path.parent / SOURCES / f"{path.name}.lock", "w") as file:
+    with open(folder / SOURCES / "lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
