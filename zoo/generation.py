@@ -28,27 +28,13 @@ def generate(step, state, token_ids, padding_mask, sampler, stop_token_ids=None,
         Token ids and a boolean mask `(B, T)` of prompts and answers, stop tokens included.
     """
     padding_mask = ops.cast(padding_mask, "bool")
-    batch = ops.shape(token_ids)[0]
-    cache = {
-        "state": by_row(state, batch),
-        "prompts": ops.sum(ops.cast(padding_mask, "int32"), axis=-1),
-        "ended": ops.zeros((batch,), dtype="bool"),
-    }
 
-    def next_token(token_ids, cache, index):
-        count = ops.shape(token_ids)[0]
-        last, given = (ops.slice(token_ids, [0, place], [count, 1])[:, 0] for place in (index - 1, index))
-        logits, state = step(last, as_was(cache["state"]))
-        logits = ops.cast(logits, "float32")  # In half precision there is no number for never.
-        answering, ended = index >= cache["prompts"], cache["ended"]
-        logits = ops.where(answering[:, None], logits, _nothing_but(given, logits))
-        if stop_token_ids is not None:
-            new = ops.logical_and(index > cache["prompts"], _any_of(last, stop_token_ids))
-            ended = ops.logical_or(ended, new)
-            end = ops.full((count,), stop_token_ids[0], dtype=token_ids.dtype)
-            logits = ops.where(ended[:, None], _nothing_but(end, logits), logits)
-        return logits, None, {**cache, "state": by_row(state, count), "ended": ended}
+    def ask(token_ids, state, index):
+        last = ops.take(token_ids, index - 1, axis=1)
+        logits, state = step(last, as_was(state))
+        return logits, None, by_row(state, ops.shape(token_ids)[0])
 
+    next_token, cache = bound(ask, by_row(state, ops.shape(token_ids)[0]), padding_mask, stop_token_ids)
     found = sampler(
         next=next_token,
         prompt=token_ids,
@@ -59,6 +45,35 @@ def generate(step, state, token_ids, padding_mask, sampler, stop_token_ids=None,
         model=model,
     )
     return found, _answered(found, padding_mask, stop_token_ids)
+
+
+def bound(ask, cache, padding_mask, stop_token_ids):
+    """A sampler's `next`, and the cache it begins with, in which what is given costs nothing and what has ended stays.
+
+    Args:
+        ask: such a function without that: `logits, vectors, cache = ask(token_ids, cache, index)`.
+        cache: what it begins with, tensors with the batch first.
+        padding_mask: boolean `(B, T)`, where the prompts are.
+        stop_token_ids: which tokens end an answer; None if only the length does.
+    """
+    # A row without a prompt begins with the token it has.
+    prompts = ops.maximum(ops.sum(ops.cast(padding_mask, "int32"), axis=-1), 1)
+
+    def next_token(token_ids, cache, index):
+        count = ops.shape(token_ids)[0]
+        last, given = (ops.slice(token_ids, [0, place], [count, 1])[:, 0] for place in (index - 1, index))
+        logits, vectors, own = ask(token_ids, cache["own"], index)
+        logits = ops.cast(logits, "float32")  # In half precision there is no number for never.
+        answering, ended = index >= cache["prompts"], cache["ended"]
+        logits = ops.where(answering[:, None], logits, _nothing_but(given, logits))
+        if stop_token_ids is not None:
+            new = ops.logical_and(index > cache["prompts"], _any_of(last, stop_token_ids))
+            ended = ops.logical_or(ended, new)
+            end = ops.full((count,), stop_token_ids[0], dtype=token_ids.dtype)
+            logits = ops.where(ended[:, None], _nothing_but(end, logits), logits)
+        return logits, vectors, {**cache, "own": own, "ended": ended}
+
+    return next_token, {"own": cache, "prompts": prompts, "ended": ops.zeros_like(prompts, dtype="bool")}
 
 
 def by_row(state, batch_size):

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_attn.lookup import flag
 from zoo.fitting import Shuffled
-from zoo.generation import as_was, by_row
+from zoo.generation import as_was, bound, by_row
 from zoo.heads import TiedLogits, compile_arguments
 from zoo.quantized import Quantizable
 from zoo.story import LastWord
@@ -149,7 +149,8 @@ class MixerCausalLM(Shuffled, Quantizable, keras_hub.models.CausalLM):
         # What the shortest prompt has is the same for all rows: none of them has padding there. A row without any
         # begins with the token it has.
         first = ops.maximum(ops.min(ops.sum(ops.cast(given, "int32"), axis=1)), 1)
-        cache, ask = self._from_state(token_ids, first) if self.can_step else (None, self._from_start)
+        cache, ask = self._from_state(token_ids, first) if self.can_step else ((), self._from_start)
+        ask, cache = bound(ask, cache, given, stop_token_ids)
         token_ids = self.sampler(
             next=ask,
             prompt=token_ids,

@@ -153,6 +153,18 @@ def test_beams_find_a_text_that_is_at_least_as_likely():
     assert found["beam"] >= found["greedy"]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_beams_answer_a_prompt_in_a_batch_as_they_do_alone(seed):
+    model = language_model("gated_conv", seed=seed)
+    model.compile(sampler=keras_hub.samplers.BeamSampler(num_beams=3), run_eagerly=True)
+    batch = prompts(lengths=(2, 5))
+    together = numbers(model.generate(dict(batch), stop_token_ids=[3, 7])["token_ids"])
+    for row in range(2):
+        alone = model.generate({name: each[row : row + 1] for name, each in batch.items()}, stop_token_ids=[3, 7])
+        real = numbers(alone["padding_mask"])[0].astype(bool)
+        np.testing.assert_array_equal(together[row][real], numbers(alone["token_ids"])[0][real])
+
+
 def test_a_text_ends_at_its_first_new_stop_token():
     model = language_model("gated_conv")
     whole = generated(model, "greedy")["token_ids"]
