@@ -1,5 +1,7 @@
 """Models can be quantized, and come back so from their files, on any backend."""
 
+import contextlib
+import gc
 import re
 
 import keras
@@ -21,7 +23,8 @@ class Quantizable:
         def can_be(layer):
             return layer.built and id(layer) not in tied and _is_wanted(layer, filters)
 
-        return super().quantize(mode, config=config, filters=can_be, **kwargs)
+        with _nothing_old_collected():
+            return super().quantize(mode, config=config, filters=can_be, **kwargs)
 
     def get_config(self):
         return self.with_quantized(super().get_config())
@@ -42,9 +45,23 @@ class Quantizable:
         # A head of other classes is a new one, to be trained.
         if quantized["layers"] and quantized["classes"] == getattr(model, "num_classes", None):
             layers = _own_layers(model)
-            for place, how in quantized["layers"].items():
-                _quantize(layers.get(place), place, how, cls.__name__)
+            with _nothing_old_collected():
+                for place, how in quantized["layers"].items():
+                    _quantize(layers.get(place), place, how, cls.__name__)
         return model
+
+
+@contextlib.contextmanager
+def _nothing_old_collected():
+    """While it lasts garbage is looked for among what is new: Keras looks at each layer that it quantizes."""
+    frozen = gc.get_freeze_count()
+    if not frozen:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen:
+            gc.unfreeze()
 
 
 def _is_wanted(layer, filters):
