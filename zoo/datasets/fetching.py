@@ -198,7 +198,7 @@ def _alone(folder):
     except ImportError:  # On Windows two at a time write the same parts, which the checksum then finds.
         yield
         return
-    with open(folder / SOURCES / "lock", "w") as file:
+    with open(folder / SOURCES / "folder.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
