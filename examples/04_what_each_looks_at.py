@@ -1,7 +1,8 @@
 """What each mechanism looks at: all of them learn one small task, and their weights on one input stand side by side.
 
 The task: at each position, say what stood three positions before. A mechanism that can point there shows a line beside
-the diagonal; one that cannot shows what it does instead. The last three look at slots of a memory, not at positions.
+the diagonal; one that cannot shows what it does instead. Before the positions persistent
+and key-value memory have learned rows; the last two look at slots of a memory.
 `docs/images/weights.png` is this picture.
 """
 

@@ -159,7 +159,7 @@ def save(task, directory, card=None, weights="float32", files=None):
 
     Raises:
         TypeError, ValueError: for what is no task model of the zoo, or other `weights`.
-        PresetError: if the directory holds anything. Nothing is written then.
+        PresetError: if the directory holds anything, or float16 cannot hold a weight. Nothing is written then.
     """
     if type(task) not in TASKS.values():
         raise TypeError(f"A preset holds one of {', '.join(TASKS)}. Received: {type(task).__name__}")
