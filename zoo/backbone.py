@@ -5,7 +5,8 @@ import keras_hub
 from keras import ops
 
 from keras_attn import masks, mixers
-from keras_attn.lookup import plain
+from keras_attn.lookup import plain, whole_number
+from zoo.quantized import Quantizable
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -284,3 +285,33 @@ def _check_mixer(spec, causal, length):
 def as_list(mixer):
     """The argument `mixer`, a name, a spec or a list of them, as a list."""
     return list(mixer) if isinstance(mixer, (list, tuple)) else [mixer]
+
+
+class MixerBackbone(Quantizable, keras_hub.models.Backbone):
+    """What the zoo's backbones share beyond KerasHub's: they come back quantized, and take LoRA with any mixer."""
+
+    def enable_lora(self, rank, target_layer_names=None):
+        """Freezes all weights and trains low-rank changes beside the kernels of some layers instead.
+
+        Args:
+            rank: of the changes, a whole number of at least 1.
+            target_layer_names: names of the layers to change. None for the projections to queries and values, and
+                where there are none, as in a backbone of recurrences or convolutions, for all dense layers.
+
+        Raises:
+            ValueError: a bad rank, or no dense layer has any of the names; nothing is frozen then.
+        """
+        whole_number("rank", rank, 1)
+        dense = {layer.name for layer in self._flatten_layers() if _is_dense(layer)}
+        names = self.default_lora_layer_names() if target_layer_names is None else target_layer_names
+        found = sorted(dense.intersection(names)) or (sorted(dense) if target_layer_names is None else [])
+        if not found:
+            raise ValueError(
+                f"LoRA changes dense layers by name, and none of these has one of `target_layer_names`: "
+                f"{', '.join(sorted(dense)) or 'there are none'}. Received: target_layer_names={target_layer_names!r}"
+            )
+        super().enable_lora(rank, found)
+
+
+def _is_dense(layer):
+    return isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense)) and bool(layer.weights)

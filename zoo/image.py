@@ -5,7 +5,7 @@ import keras_hub
 
 from keras_attn import mixers
 from keras_attn.lookup import plain
-from zoo.backbone import as_list, check_stack, stack
+from zoo.backbone import MixerBackbone, as_list, check_stack, stack
 from zoo.fitting import Shuffled
 from zoo.quantized import Quantizable
 
@@ -13,7 +13,7 @@ STEMS = ("patches", "convolution")
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerImageBackbone(Quantizable, keras_hub.models.Backbone):
+class MixerImageBackbone(MixerBackbone):
     """Pixels to a vector at each patch, row after row: a stem, positions, and the zoo's residual stack.
 
     Args:

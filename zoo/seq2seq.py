@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn.lookup import plain
-from zoo.backbone import check_stack
+from zoo.backbone import MixerBackbone, check_stack
 from zoo.decoder import TokenDecoder, check_decoder
 from zoo.encoder import TokenEncoder
 from zoo.fitting import Shuffled
@@ -19,7 +19,7 @@ TOKENIZER, SOURCE_TOKENIZER = "tokenizer.json", "source_tokenizer.json"
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSeq2SeqBackbone(Quantizable, keras_hub.models.Backbone):
+class MixerSeq2SeqBackbone(MixerBackbone):
     """Two sequences of token ids to a vector at each position: an encoder, and a causal decoder that reads it.
 
     Encoder and decoder are each the zoo's residual stack, with any mixers. In between stands the reader: without one
@@ -336,6 +336,15 @@ class MixerSeq2SeqLM(Shuffled, Quantizable, keras_hub.models.Seq2SeqLM):
     def compile(self, optimizer="auto", loss="auto", *, weighted_metrics="auto", sampler="greedy", **kwargs):
         optimizer = keras.optimizers.Adam(1e-3) if optimizer == "auto" else optimizer
         super().compile(optimizer, loss, weighted_metrics=weighted_metrics, sampler=sampler, **kwargs)
+
+    def generate(self, inputs, max_length=None, stop_token_ids="auto", strip_prompt=False):
+        """As KerasHub's. What is given is the source, which no answer begins with: there is no prompt to strip."""
+        if strip_prompt:
+            raise ValueError(
+                "`strip_prompt` is for models that go on with what they are given; here answers hold no source, and "
+                "begin with `decoder_text` where it is given. Received: strip_prompt=True"
+            )
+        return super().generate(inputs, max_length=max_length, stop_token_ids=stop_token_ids)
 
     def generate_step(self, inputs, stop_token_ids=None):
         """Targets for a batch of inputs, prompts included: a dict of `"decoder_token_ids"` and their padding mask."""

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn.lookup import choose, plain, whole_number
-from zoo.backbone import check_stack, stack
+from zoo.backbone import MixerBackbone, check_stack, stack
 from zoo.fitting import Shuffled
 from zoo.heads import compile_arguments
 from zoo.plain import PlainLayer
@@ -256,7 +256,7 @@ class LastStep(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSeriesBackbone(Quantizable, keras_hub.models.Backbone):
+class MixerSeriesBackbone(MixerBackbone):
     """Numbers over time to a vector at each patch of steps: a dense layer, positions, and the zoo's residual stack.
 
     Args:

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_attn import masks
 from keras_attn.lookup import plain, whole_number
-from zoo.backbone import check_stack, stack
+from zoo.backbone import MixerBackbone, check_stack, stack
 from zoo.fitting import PreparedAtOnce
 from zoo.heads import MaskedMean, compile_arguments
 from zoo.quantized import Quantizable
@@ -88,7 +88,7 @@ class FrameStem(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerSpeechBackbone(Quantizable, keras_hub.models.Backbone):
+class MixerSpeechBackbone(MixerBackbone):
     """Frames of speech to a vector at each token: a stem, positions, and the zoo's residual stack.
 
     Args:

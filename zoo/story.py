@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_attn import EndToEndMemory, SentenceEncoder
 from keras_attn.lookup import choose, number, plain, whole_number
-from zoo.backbone import as_list, check_stack, stack
+from zoo.backbone import MixerBackbone, as_list, check_stack, stack
 from zoo.fitting import PreparedAtOnce
 from zoo.heads import LastWord, compile_arguments
 from zoo.plain import PlainLayer
@@ -25,7 +25,7 @@ SENTENCE_SCALE = 0.1
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerStoryBackbone(Quantizable, keras_hub.models.Backbone):
+class MixerStoryBackbone(MixerBackbone):
     """A story and a question to one vector, of which the answer is made.
 
     Three kinds of models come of `mixer`:

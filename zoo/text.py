@@ -5,7 +5,7 @@ import keras_hub
 from keras import ops
 
 from keras_attn.lookup import plain, whole_number
-from zoo.backbone import check_stack, stack
+from zoo.backbone import MixerBackbone, check_stack, stack
 from zoo.fitting import Shuffled
 from zoo.heads import MaskedMean
 from zoo.quantized import Quantizable
@@ -17,7 +17,7 @@ SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class MixerTextBackbone(Quantizable, keras_hub.models.Backbone):
+class MixerTextBackbone(MixerBackbone):
     """Token ids to a vector at each position: an embedding, positions, and the zoo's residual stack.
 
     Args:

@@ -204,6 +204,11 @@ def test_an_answer_is_as_long_as_it_may_be_at_most():
 
 
 @pytest.mark.trains
+def test_there_is_no_prompt_to_strip():
+    with pytest.raises(ValueError, match="no source"):
+        language_model().generate(["abc"], strip_prompt=True)
+
+
 def test_letters_to_phones_are_learnt_from_pairs_of_texts():
     sizes = LETTERS.vocabulary_size(), PHONES.vocabulary_size()
     preprocessor = zoo.MixerSeq2SeqLMPreprocessor(

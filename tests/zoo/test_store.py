@@ -140,6 +140,26 @@ def test_what_lora_has_learned_is_saved_within_the_weights(tmp_path):
     np.testing.assert_allclose(again.predict(TEXTS, verbose=0), task.predict(TEXTS, verbose=0), rtol=1e-4, atol=1e-5)
 
 
+def test_lora_finds_something_to_change_whatever_the_mixer(tmp_path):
+    task = text_classifier("gru")
+    task.backbone.enable_lora(2)
+    assert any("lora" in weight.name for weight in task.backbone.trainable_variables)
+    answers = task.predict(TEXTS, verbose=0)
+    for weight in task.backbone.trainable_variables:
+        weight.assign(weight + 0.1)
+    task.backbone.save_lora_weights(tmp_path / "learned.lora.h5")
+    task.backbone.load_lora_weights(tmp_path / "learned.lora.h5")
+    assert np.abs(task.predict(TEXTS, verbose=0) - answers).max() > 1e-4
+
+
+@pytest.mark.parametrize("options", [{"rank": 0}, {"rank": 2, "target_layer_names": ["query"]}])
+def test_lora_that_would_change_nothing_is_refused_and_freezes_nothing(options):
+    backbone = text_classifier("gru").backbone
+    with pytest.raises(ValueError, match="Received: "):
+        backbone.enable_lora(**options)
+    assert backbone.trainable_variables
+
+
 def test_weights_too_large_for_half_precision_are_refused(tmp_path):
     task = text_classifier()
     task.output_dense.bias.assign(np.full(CLASSES, 1e5))
