@@ -106,15 +106,15 @@ def test_the_race_asks_for_seeds_of_rounds_only(replay, monkeypatch):
     replay.race(grid, seeds, np.random.default_rng(0))
     assert {seed for _, _, seed, _ in asked} == {4, 1}
     # In the first round all rates are tried, the task's first one first.
-    opening = [(family, rate) for family, rate, seed, epochs in asked if (seed, epochs) == (4, 2)]
+    opening = [(family, rate) for family, rate, seed, epochs in asked if (seed, epochs) == (4, 3)]
     assert opening[::3] == [(family.name, FIRST) for family in FAMILIES] and len(set(opening)) == 21
 
 
 def test_epochs_are_those_that_were_run(replay):
     _, (found,) = outcomes(replay, plant(by_kind(explicit=0.8)), masters=1)
-    # Seven families open with three quarters of a run, and three quarters more for the best; two later rounds have half
-    # a run and three quarters more. Then six finalists on three seeds.
-    assert found["race"].spent == pytest.approx((7 * 1.5 + 2 * 1.25) / (7 * 3 * 5))
+    # Seven families open with three eighths of three runs, and the rest of the best; a later round has three eighths of
+    # two and the rest of one. Then six finalists on three seeds.
+    assert found["race"].spent == pytest.approx((7 * 1.75 + 1.375) / (7 * 3 * 5))
     assert found["race"].finals == pytest.approx(6 * 3 / (7 * 3 * 5))
 
 
