@@ -1,6 +1,7 @@
 """What all pictures share: colours, labels shown as they are, and files that are the same for the same picture."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,8 @@ def check_path(path, endings=ENDINGS):
         raise ValueError(f"A file to write ends in one of {', '.join(endings)}. Received: {path.name!r}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to write {path.name!r} into: make it first.")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f"{str(path)!r} cannot be written: it is a folder, or may not be changed.")
     return path
 
 

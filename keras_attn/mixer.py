@@ -188,6 +188,19 @@ class Mixer(keras.layers.Layer):
             )
 
 
+def _that_knows_its_inputs(build):
+    """`build` of a layer that afterwards takes no other width than its weights are for, nor length if that is fixed."""
+
+    @functools.wraps(build)
+    def built(self, input_shape):
+        build(self, input_shape)
+        axes = {-1: input_shape[-1]} if self.weights else {}
+        axes |= {1: input_shape[1]} if self.fixed_length else {}
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes=axes)
+
+    return built
+
+
 class Implicit(Mixer):
     """A mixer without weights over positions. A concrete layer says how it mixes, in `mixing`, or in
     `compute_mix` if it is not linear in any values.
@@ -207,6 +220,11 @@ class Implicit(Mixer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = _that_knows_its_inputs(cls.build)
 
     def call(self, inputs, mask=None, use_causal_mask=False, training=None):
         self._check_causal(use_causal_mask)

@@ -4,6 +4,7 @@ Keras is imported by the calls, not here, so that a backend can be chosen first 
 """
 
 import contextlib
+import importlib.metadata
 import os
 from pathlib import Path
 from typing import Annotated
@@ -19,13 +20,27 @@ WEIGH = Annotated[
 ]
 
 app = typer.Typer(
-    help="Implicit or explicit attention? Searches that say which serves a task best, and reports that show why.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_cli.app, name="data")
 app.add_typer(zoo_cli.app, name="zoo")
+
+
+def _say_version(wanted):
+    if wanted:
+        typer.echo(importlib.metadata.version("keras-attn"))
+        raise typer.Exit
+
+
+@app.callback()
+def of_all(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and end.")
+    ] = False,
+):
+    """Implicit or explicit attention? Searches that say which serves a task best, and reports that show why."""
 
 
 @app.command("tasks")

@@ -102,6 +102,7 @@ def compare(
     task = _adjust(tasks.get(task), trials=trials, seeds=seeds, parameters=parameters, epochs=epochs, mixers=mixers)
     _check_number("seed", seed, 0)
     _check_number("workers", workers, 0)
+    _check_chief()
     if workers and "KERASTUNER_ORACLE_IP" in os.environ:
         raise ValueError(
             f"A chief or worker of several machines does its runs itself. Received: workers={workers} with "
@@ -128,6 +129,17 @@ def compare(
     past = records.load() if record is None else record
     limits, progress = limits or Limits(), progress or Silent()
     return _search(task, data, chosen, search, out, workers, limits, progress, factors, past, proposer)
+
+
+def _check_chief():
+    """Refuses some of keras-tuner's variables for a chief and workers without the others."""
+    names = [f"KERASTUNER_{name}" for name in ("TUNER_ID", "ORACLE_IP", "ORACLE_PORT")]
+    missing = [name for name in names if not os.environ.get(name)]
+    if 0 < len(missing) < len(names):
+        raise ValueError(
+            "A chief or worker of several machines is told three variables of the environment: "
+            f"{', '.join(names)}; alone one is told none. Received: without {', '.join(missing)}"
+        )
 
 
 def describe(task, data, seed, width, budget="parameters"):

@@ -171,6 +171,12 @@ def remember(folder, path):
     from tuning.characteristics import describe
 
     found = result.load(Path(folder))
+    if found.search["task"] not in tasks.names():
+        raise ValueError(
+            "Only searches on the project's own tasks are measured from their folder. For data of your own: "
+            "`tuning.record.add(result, tuning.characteristics.describe(task, data, seed), path)` in Python. "
+            f"Received: a search on {found.search['task']!r}"
+        )
     task = tasks.get(found.search["task"])
     data = task.data(found.search["seed"])
     if data.checksum() != found.search["data"]:

@@ -30,6 +30,8 @@ class errors_in_words:
         if issubclass(kind, (ValueError, FileNotFoundError)):
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(WRONG)
+        if issubclass(kind, BrokenPipeError):
+            return  # Who reads has enough: typer ends then, without a word.
         if issubclass(kind, OSError) and error.strerror is not None:
             where = "" if error.filename is None else f"{error.filename}: "
             typer.echo(f"Error: {where}{error.strerror}", err=True)

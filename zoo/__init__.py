@@ -3,6 +3,7 @@
 from zoo.caption import MixerCaptioner, MixerCaptionerPreprocessor, caption_scores
 from zoo.explain import explain
 from zoo.explanation import Explanation
+from zoo.forecaster import MixerForecaster
 from zoo.image import (
     MixerImageBackbone,
     MixerImageClassifier,
@@ -18,12 +19,7 @@ from zoo.recognizer import (
 )
 from zoo.safety import PresetError
 from zoo.seq2seq import MixerSeq2SeqBackbone, MixerSeq2SeqLM, MixerSeq2SeqLMPreprocessor
-from zoo.series import (
-    MixerForecaster,
-    MixerSeriesBackbone,
-    MixerSeriesClassifier,
-    MixerSeriesPreprocessor,
-)
+from zoo.series import MixerSeriesBackbone, MixerSeriesClassifier, MixerSeriesPreprocessor
 from zoo.sound import HiddenSpans, LogMel
 from zoo.speech import (
     MixerAudioConverter,

@@ -1,7 +1,5 @@
 """What a preset says of one input, in words: what `keras-attn zoo predict` prints."""
 
-import os
-
 import keras
 import keras_hub
 import numpy as np
@@ -9,11 +7,13 @@ from keras import ops
 
 from zoo import reading, store
 from zoo.caption import MixerCaptioner
+from zoo.explaining import series, sound
+from zoo.forecaster import MixerForecaster
 from zoo.image import MixerImageClassifier
 from zoo.language import MixerCausalLM
 from zoo.recognizer import MixerSpeechRecognizer
 from zoo.seq2seq import MixerSeq2SeqLM
-from zoo.series import MixerForecaster, MixerSeriesClassifier
+from zoo.series import MixerSeriesClassifier
 from zoo.speech import MixerSpeechClassifier
 from zoo.story import MixerStoryAnswerer
 from zoo.tagger import MixerTagger
@@ -45,7 +45,12 @@ def answer(name, given):
     ['for', 'against']
     """
     task = store.load(name)
-    card = store.card(name) if store.has_card(name) else {}
+    card = reading.read_card(name)
+    if isinstance(task, MixerForecaster) and task.ahead is not None:
+        raise ValueError(
+            f"{name} is told what is known of the steps ahead, and takes two arrays: ask it from Python, "
+            f"`zoo.load({name!r}).predict({{'series': ..., 'ahead': ...}})`. Received: {given[:40]!r}"
+        )
     for kind, words in _ANSWERS.items():
         if isinstance(task, kind):
             return words(task, _read(task, given), card)
@@ -58,8 +63,8 @@ def _read(task, given):
         if not any(map(str.isspace, given)):
             # One word that ends like a file's name is meant as one.
             reading.check_input(given)
-        if reading.is_file(given) and os.path.isfile(given):
-            raise ValueError(f"The model takes texts, not files. Received: {str(given)!r}, which is a file")
+        reading.check_text(given, may_be_empty=isinstance(task, MixerCausalLM))
+        reading.check_known(task.preprocessor, given)
         return given
     reading.check_input(given)
     if not reading.is_file(given):
@@ -71,8 +76,22 @@ def _read(task, given):
     if str(given).lower().endswith(reading.SOUNDS):
         return _read_sound(task, given)
     numbers = reading.read_numbers(given).astype("float32")
-    heard = isinstance(task, (MixerSpeechClassifier, MixerSpeechRecognizer, MixerAudioToText))
-    return numbers[:, None] if numbers.ndim == 1 and not heard else numbers
+    if isinstance(task, (MixerSpeechClassifier, MixerSpeechRecognizer, MixerAudioToText)):
+        return sound.recording(task, numbers)
+    found = series.last_steps(task.preprocessor, numbers, task.input_shape)
+    series.entrance(task, found)  # Whether what is missing may be so.
+    return found
+
+
+def _finite(outputs):
+    """Outputs as an array, if they are numbers."""
+    outputs = ops.convert_to_numpy(outputs)
+    if not np.isfinite(outputs).all():
+        raise ValueError(
+            "The model must answer with finite numbers. Received: an input to which it does not; it may hold numbers "
+            "that are missing or not finite"
+        )
+    return outputs
 
 
 def _read_sound(task, given):
@@ -84,10 +103,13 @@ def _read_sound(task, given):
 
 def _classes(task, given, card):
     batch = [given] if isinstance(given, str) else given[None]
-    outputs = task.predict(batch, verbose=0)
+    outputs, form = _finite(task.predict(batch, verbose=0)), card.get("form") or {}
+    if form.get("deviation") is not None:
+        # Trained on numbers of a person's own.
+        return [f"{outputs[0, 0] * form['deviation'] + form['mean']:.6g}"]
     are_shares = getattr(task, "activation", None) is keras.activations.softmax
     shares = ops.convert_to_numpy(outputs if are_shares else ops.softmax(outputs))[0]
-    return _likeliest(shares, card.get("classes") or [str(number) for number in range(len(shares))])
+    return _likeliest(shares, reading.class_names(card) or list(map(str, range(len(shares)))))
 
 
 def _likeliest(shares, names):
@@ -106,7 +128,7 @@ def _answers(task, given, card):
 
 
 def _tags(task, given, card):
-    names, lines = card.get("classes") or [str(number) for number in range(task.num_classes)], []
+    names, lines = reading.class_names(card) or list(map(str, range(task.num_classes))), []
     for words in _stretches(given.split(), task.preprocessor):
         numbers = task.predict([words], verbose=0)[0].argmax(axis=-1)
         starts = task.preprocessor.first_pieces([words])[0]
@@ -126,7 +148,7 @@ def _stretches(words, preprocessor):
 
 
 def _steps(task, given, card):
-    return [",".join(f"{value:.6g}" for value in step) for step in task.predict(given[None], verbose=0)[0]]
+    return [",".join(f"{value:.6g}" for value in step) for step in _finite(task.predict(given[None], verbose=0))[0]]
 
 
 def _continuation(task, given, card):

@@ -1,6 +1,7 @@
 """What a trained model looks at on one input, whatever it attends with."""
 
 import contextlib
+import functools
 from pathlib import Path
 
 import keras
@@ -88,12 +89,13 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
     choose("method", method, METHODS)
     whole_number("output", output, least=0, optional=True)
     reading.check_input(given)
-    title = model.name if isinstance(model, keras.Model) else Path(str(model)).name
+    reading.check_output(out, given)
+    title, card = model.name if isinstance(model, keras.Model) else Path(str(model)).name, {}
     if not isinstance(model, keras.Model):
         reading.check_model(model)
         say("loading the model")
-        model = reading.read_model(model)
-    explained = _explain_words if _sayer(model) else _explain
+        model, card = reading.read_model(model), reading.read_card(model)
+    explained = _explain_words if _sayer(model) else functools.partial(_explain, card=card)
     found = explained(model, given, output, method, at, title, say)
     if out is not None:
         say("writing")
@@ -101,16 +103,16 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
     return found
 
 
-def _explain(model, given, output, method, at, title, say):
+def _explain(model, given, output, method, at, title, say, card):
     given = _read(model, given)
     kind, inputs = given.kind, given.inputs
-    whole, names = model, None
+    whole, names = model, reading.class_names(card)
     title = f"{title}: {given.asked}" if given.asked else title
     if hasattr(model, "next_token"):
         # Of a language model it is explained what comes next.
-        model, names = model.next_token(), model.preprocessor.tokenizer.id_to_token
+        model, names = model.next_token(), model.preprocessor.tokenizer.get_vocabulary()
     elif kind == "story":
-        names = model.preprocessor.tokenizer.id_to_token
+        names = model.preprocessor.tokenizer.get_vocabulary()
     say("asking the model")
     answers = model(inputs, training=False)
     if isinstance(answers, (list, tuple, dict)) or len(answers.shape) not in (2, 3):
@@ -179,7 +181,7 @@ def _mean_of(output):
 
 
 def _answer(answers, output, names=None):
-    """Which output is explained, and what the model said, in words; `names` gives an output's token, if it has one."""
+    """Which output is explained, and what the model said, in words; `names` are the outputs', if they have any."""
     count = answers.shape[-1]
     if output is not None and output >= count:
         raise ValueError(f"The model has {count} outputs, from 0. Received: output={output}")
@@ -189,7 +191,10 @@ def _answer(answers, output, names=None):
     output = best if output is None else output
     if count == 1:
         return output, f"The model answers {answers[0]:.3g}."
-    name = (lambda index: f" ({names(index)!r})") if names else lambda index: ""
+
+    def name(index):
+        return f" ({names[index]!r})" if names and index < len(names) else ""
+
     largest = ", the largest" if output == best else f"; the largest is {best}{name(best)}: {answers[best]:.3g}"
     return output, f"Output {output}{name(output)} of {count}: {answers[output]:.3g}{largest}."
 
@@ -223,6 +228,12 @@ def _embeds(model):
     return any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
 
 
+def _words_known(model):
+    """How many words a model's embedding has; None if it has not exactly one."""
+    tables = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]
+    return tables[0].input_dim if len(tables) == 1 else None
+
+
 def _read(model, given):
     """What a model answers to with one row of numbers, or one at each position, as `Given`."""
     preprocessor = getattr(model, "preprocessor", None)
@@ -246,7 +257,7 @@ def _read(model, given):
         return image.read(preprocessor, given, shape[1:])
     numbers = reading.read_numbers(given) if reading.is_file(given) else np.asarray(given)
     if len(shape) == 2 and (keras.backend.is_int_dtype(model.inputs[0].dtype) or _embeds(model)):
-        return text.read_ids(numbers, shape[1])
+        return text.read_ids(numbers, shape[1], _words_known(model))
     if len(shape) != 3:
         raise ValueError(f"A model of texts, images or series is explained. Received: a model of inputs {shape}")
     return series.read(model, preprocessor, numbers, shape)

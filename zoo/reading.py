@@ -9,15 +9,22 @@ import numpy as np
 
 from keras_attn.lookup import choose
 from zoo import safety, store
+from zoo.tokens import UNKNOWN
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 NUMBERS = (".npy", ".csv")
 SOUNDS = (".wav",)
+#: A text may be longer than any file's name.
+LONGEST_PATH = 4096
+#: Of what a model knows so many pieces are named to who asks it about something else.
+NAMED = 12
 
 
 def check_model(model):
     """Raises if what is named is no model, before anything is loaded."""
     name = str(model)
+    if name.lower().endswith(".keras") and not name.endswith(".keras"):
+        raise ValueError(f"Keras reads models from files that end in '.keras', in small letters. Received: {name!r}")
     if name.endswith(".keras"):
         if not os.path.isfile(name):
             raise FileNotFoundError(f"There is no model {name!r}.")
@@ -31,6 +38,24 @@ def check_input(given):
         raise FileNotFoundError(f"There is no file {str(given)!r}.")
 
 
+def check_text(given, may_be_empty=False):
+    """Raises for what is no text: the name of a file that is there, or nothing at all."""
+    if not isinstance(given, str) or not (given.strip() or may_be_empty):
+        raise ValueError(f"The model takes a text. Received: {given!r}")
+    like_a_name = is_file(given) or ("." in given and not any(map(str.isspace, given)))
+    if like_a_name and os.path.isfile(given):
+        raise ValueError(f"The model takes texts, not files. Received: {given!r}, which is a file")
+
+
+def check_known(preprocessor, text):
+    """Raises for a text of which the model knows no piece: what it said would be about nothing."""
+    tokenizer = getattr(preprocessor, "source_tokenizer", None) or preprocessor.tokenizer
+    pieces = {tokenizer.id_to_token(int(each)) for each in np.ravel(tokenizer(text))}
+    if pieces == {UNKNOWN}:
+        some = [piece for piece in tokenizer.get_vocabulary() if not piece.startswith(("[", "#"))][:NAMED]
+        raise ValueError(f"The model knows nothing of {text[:40]!r}. It knows, among others: {' '.join(some)}")
+
+
 def read_model(model):
     """A preset by name or directory, or a `.keras` file; of either nothing is built that could run code of its own."""
     if str(model).endswith(".keras"):
@@ -39,9 +64,27 @@ def read_model(model):
     return store.load(model)
 
 
+def read_card(model):
+    """The card of a preset, by name or directory; empty if there is none."""
+    return store.card(model) if not str(model).endswith(".keras") and store.has_card(model) else {}
+
+
+def class_names(card):
+    """What a preset's classes are called: by its card, or as the data of a person's own did; None if they are not."""
+    names = card.get("classes") or (card.get("form") or {}).get("classes")
+    return names and [str(name) for name in names]
+
+
 def is_file(given):
     """Whether it names a file of an image, a sound or numbers, by its ending."""
     return isinstance(given, (str, Path)) and str(given).lower().endswith((*IMAGES, *NUMBERS, *SOUNDS))
+
+
+def check_output(out, given):
+    """Raises if the file that is written would take the place of the one that is read."""
+    is_path = isinstance(given, (str, Path)) and len(str(given)) < LONGEST_PATH
+    if out is not None and is_path and os.path.exists(given) and os.path.exists(out) and os.path.samefile(out, given):
+        raise ValueError(f"What is read would be written over: name another file. Received: {str(out)!r} for both")
 
 
 def read_numbers(path):
@@ -52,6 +95,8 @@ def read_numbers(path):
     path = Path(path)
     if path.suffix.lower() not in NUMBERS:
         raise ValueError(f"Numbers are read from {' or '.join(NUMBERS)}. Received: {path.name!r}")
+    if not path.stat().st_size:
+        raise ValueError(f"{path.name!r} must hold numbers. Received: an empty file")
     try:
         if path.suffix.lower() == ".npy":
             found = np.load(path, allow_pickle=False)
@@ -63,7 +108,7 @@ def read_numbers(path):
                 path, delimiter=",", skiprows=int(names), ndmin=2, encoding="utf-8-sig", converters=_as_number
             )
     except (ValueError, UnicodeDecodeError, EOFError) as error:
-        raise ValueError(f"{path.name!r} cannot be read as numbers: {error}") from None
+        raise ValueError(f"{path.name!r} cannot be read as numbers: {str(error) or 'it ends too early'}") from None
     if found.dtype.kind not in "fiub" or not found.size:
         raise ValueError(f"{path.name!r} must hold numbers. Received: {found.size} of dtype {found.dtype}")
     return found
@@ -76,7 +121,9 @@ def read_sound(path, sample_rate):
             width, rate, channels = file.getsampwidth(), file.getframerate(), file.getnchannels()
             content = file.readframes(file.getnframes())
     except (wave.Error, EOFError) as error:
-        raise ValueError(f"{Path(path).name!r} cannot be read as a sound: {error}") from None
+        raise ValueError(
+            f"{Path(path).name!r} cannot be read as a sound: {str(error) or 'it ends too early'}"
+        ) from None
     if (width, rate) != (2, sample_rate) or not content:
         raise ValueError(
             f"The model takes sounds of 16 bits at {sample_rate} Hz, at least one sample. "

@@ -11,12 +11,13 @@ import numpy as np
 from keras_attn.lookup import choose
 from zoo import cards, safety
 from zoo.caption import MixerCaptioner
+from zoo.forecaster import MixerForecaster
 from zoo.image import MixerImageClassifier
 from zoo.language import MixerCausalLM
 from zoo.recognizer import MixerSpeechRecognizer
 from zoo.safety import PresetError
 from zoo.seq2seq import MixerSeq2SeqLM
-from zoo.series import MixerForecaster, MixerSeriesClassifier
+from zoo.series import MixerSeriesClassifier
 from zoo.speech import MixerSpeechClassifier
 from zoo.story import MixerStoryAnswerer
 from zoo.tagger import MixerTagger

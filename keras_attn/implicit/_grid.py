@@ -4,6 +4,8 @@ import math
 
 from keras import ops
 
+from keras_attn.lookup import whole_number
+
 
 def check(grid):
     """`(H, W)`, or None.
@@ -13,10 +15,13 @@ def check(grid):
     """
     if grid is None:
         return None
-    sides = tuple(grid) if isinstance(grid, (list, tuple)) else ()
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-        raise ValueError(f"Invalid argument `grid`: it must be [H, W], two positive integers. Received: grid={grid!r}")
-    return sides
+    try:
+        height, width = grid
+        return whole_number("H", height), whole_number("W", width)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"Invalid argument `grid`: it must be [H, W], two positive integers. Received: grid={grid!r}"
+        ) from None
 
 
 def fitting(grid, input_shape):

@@ -110,13 +110,13 @@ class DepthwiseConvolution(Implicit):
         hidden = self.hidden_dense(ops.cast(inputs, state.dtype))
         seen = ops.concatenate([state, hidden[:, None]], axis=1)
         mix = ops.sum(seen[:, :: self.dilation] * ops.cast(self.kernel, seen.dtype), axis=1)
-        return self.output_dense(mix), seen[:, 1:]
+        return self._as_computed(self.output_dense(mix)), seen[:, 1:]
 
     def go_on(self, inputs, state):
         """Outputs `(B, n, D)` and next state for inputs `(B, n, D)` at the next n positions, at once."""
         seen = ops.concatenate([state, self.hidden_dense(ops.cast(inputs, state.dtype))], axis=1)
         mix = depthwise_where_whole(seen, self.kernel, self.dilation)
-        return self.output_dense(mix), seen[:, inputs.shape[1] :]
+        return self._as_computed(self.output_dense(mix)), seen[:, inputs.shape[1] :]
 
     def get_config(self):
         return {

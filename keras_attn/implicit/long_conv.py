@@ -105,7 +105,7 @@ class LongConvolution(Implicit):
         return tuple(ops.cast(x, "float32") for x in (ops.tanh(query), ops.tanh(key), value))
 
     def _read(self, mix):
-        return self.output_dense(ops.cast(mix, self.compute_dtype))
+        return self._as_computed(self.output_dense(ops.cast(mix, self.compute_dtype)))
 
     def _filter(self, lags):
         """The filter `(n, D)` at distances `(n,)`, integers, float32."""

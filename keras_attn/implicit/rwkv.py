@@ -92,7 +92,7 @@ class RWKV(Implicit):
         return value + ops.sigmoid(logits - ops.cast(self.bonus, "float32")) * (average - value)
 
     def _read(self, mix):
-        return self.output_dense(ops.cast(mix, self.compute_dtype))
+        return self._as_computed(self.output_dense(ops.cast(mix, self.compute_dtype)))
 
     def initial_state(self, batch_size, max_length=None):
         """The inputs at the position before the first, the logarithm of the sum and the average, each `(B, D)`."""

@@ -97,7 +97,8 @@ class S4D(StateSpace):
         return ops.concatenate([mix[:half], ops.flip(mix[half:], 2)], axis=0)
 
     def _read(self, mix):
-        return self.output_dense(ops.cast(ops.gelu(mix, approximate=False), self.compute_dtype))
+        mix = ops.cast(ops.gelu(mix, approximate=False), self.compute_dtype)
+        return self._as_computed(self.output_dense(mix))
 
     def _system(self):
         """`Δ λ` and `w`, `(D, N / 2)` each, of `x_t = exp(Δ λ) x_{t-1} + u_t` and `s_t = Re Σ w x_t`."""

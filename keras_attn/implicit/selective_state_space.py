@@ -118,7 +118,7 @@ class SelectiveStateSpace(StateSpace):
 
     def _read(self, mix):
         mix = mix * ops.rsqrt(ops.mean(ops.square(mix), axis=-1, keepdims=True) + 1e-5)
-        return self.output_dense(ops.cast(mix, self.compute_dtype))
+        return self._as_computed(self.output_dense(ops.cast(mix, self.compute_dtype)))
 
     def initial_state(self, batch_size, max_length=None):
         """What stands before the first position: `short` `(B, kernel_size - 1, H P + 2 N)`, `memory` `(B, H, N, P)`."""

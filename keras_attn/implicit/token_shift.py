@@ -58,7 +58,7 @@ class TokenShift(Implicit):
         return ops.sigmoid(self.receptance_dense(token_shift(x, before, self.receptance_share)))
 
     def _read(self, gate, mix):
-        return self.output_dense(gate * self.value_dense(mix))
+        return self._as_computed(self.output_dense(gate * self.value_dense(mix)))
 
     def initial_state(self, batch_size, max_length=None):
         """The inputs at the position before the first: `(B, D)`, zeros."""

@@ -1,6 +1,7 @@
 """Where vectors of positions enter a model: its inputs, or what a layer within it makes of them."""
 
 import functools
+import numbers
 
 import keras
 import numpy as np
@@ -8,25 +9,33 @@ from keras import ops
 
 from keras_attn.inspection._calls import all_layers, called, replaced
 
+#: Options of a call that say something of pairs: the last two axes are of queries and of keys.
+OF_PAIRS = ("attention_mask", "attention_bias")
 #: Bytes of all copies of what goes into a model, or comes out of it, at once.
 ROOM = 2**23
 
 
 def chosen(outputs, output):
     """What of the outputs counts, `(B, ..., Do)`."""
-    if callable(output):
-        outputs = output(outputs)
-    elif output is not None:
-        if not isinstance(outputs, (list, tuple, dict)) and not -outputs.shape[-1] <= output < outputs.shape[-1]:
-            raise ValueError(f"There is no such number among {outputs.shape[-1]}. Received: output={output}")
-        outputs = outputs[..., output : output + 1 or None]
+    outputs = output(outputs) if callable(output) else outputs
     if isinstance(outputs, (list, tuple, dict)):
         raise ValueError(
             "The model has several outputs: say by a function `output` what counts of them. "
             f"Received: output={output}, outputs of type {type(outputs).__name__}"
         )
     outputs = ops.cast(outputs, "float32")
-    return outputs[:, None] if len(outputs.shape) == 1 else outputs
+    outputs = outputs[:, None] if len(outputs.shape) == 1 else outputs
+    return outputs if output is None or callable(output) else _channel(outputs, output)
+
+
+def _channel(outputs, output):
+    """One of the last axis, which stays."""
+    count = outputs.shape[-1]
+    if not isinstance(output, numbers.Integral) or isinstance(output, bool):
+        raise ValueError(f"`output` must be a channel's number, a function or None. Received: output={output!r}")
+    if not -count <= output < count:
+        raise ValueError(f"There is no such number among {count}. Received: output={output}")
+    return outputs[..., output : output + 1 or None]
 
 
 def one_number(outputs):
@@ -55,7 +64,7 @@ def nothing_there(baseline, x):
 
 def entrance(model, inputs, at, options):
     """The vectors x as an array, and a function `run(x, copies)` from copies of the batch to the model's output."""
-    leaves = keras.tree.flatten(inputs)
+    leaves, options = keras.tree.flatten(inputs), as_arrays(options)
     several = functools.partial(_several, options, len(leaves[0]))
     if at is None and len(leaves) == 1 and _is_float(leaves[0]):
 
@@ -108,13 +117,31 @@ def _one_by_one(model, run):
 def _several(options, batch, copies):
     """The options of a call on so many copies of the batch: a mask, say, has a row for each example."""
     return {
-        name: tiled(np.asarray(ops.convert_to_numpy(option)), copies) if _shape(option)[:1] == (batch,) else option
+        name: tiled(np.asarray(ops.convert_to_numpy(option)), copies) if _has_rows(name, option, batch) else option
         for name, option in options.items()
     }
 
 
-def _shape(option):
+def _has_rows(name, option, batch):
+    """Whether an option has a row for each example: one of pairs with two axes is for all of them."""
+    shape = shape_of(option)
+    return shape[:1] == (batch,) and not (name in OF_PAIRS and len(shape) == 2)
+
+
+def shape_of(option):
+    """The shape of an option of a call; empty if it is no array."""
     return tuple(getattr(option, "shape", ()))
+
+
+def as_arrays(options):
+    """The options of a call, those that are lists of numbers as arrays."""
+    return {name: np.array(option) if _is_list_of_numbers(option) else option for name, option in options.items()}
+
+
+def _is_list_of_numbers(option):
+    return isinstance(option, (list, tuple)) and all(
+        isinstance(leaf, numbers.Number) for leaf in keras.tree.flatten(option)
+    )
 
 
 def tiled(x, copies):

@@ -1,6 +1,8 @@
 import dataclasses
+import inspect
 from typing import NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -114,7 +116,8 @@ def faithfulness(
             random orders and the same oracle.
         output: the number f of each row, as for `attribution`; a probability makes rows comparable.
         baseline: what stands for "nothing there", as for `attribution`.
-        mask: boolean `(B, S)`, False at padding, which is neither removed nor counted; None for no padding.
+        mask: boolean `(B, S)`, False at padding, which is neither removed nor counted; None for no padding. A layer
+            whose call has an argument `mask` is given it too; a model knows its padding by its inputs.
         truth: boolean `(B, S)`, True at the positions that are known to matter, or None.
         steps: how many steps the curves have, at least 1; None for one position at a time.
         draws: random orders of each row, at least 1.
@@ -145,7 +148,7 @@ def faithfulness(
     for name, number in (("draws", draws), ("rounds", rounds)):
         whole_number(name, number)
     whole_number("steps", steps, optional=True)
-    x, run = entrance(model, inputs, at, {"training": False, **options})
+    x, run = entrance(model, inputs, at, {"training": False, **_as_option(model, mask), **options})
     real = real_positions(x.shape[:2], mask)
     if not np.all(real.any(axis=1)):
         raise ValueError(
@@ -177,6 +180,13 @@ def faithfulness(
         measures, deleting, inserting = measured(ranked(each, real, random))
         found[name] = Faithfulness(map=measures, deleting=deleting, inserting=inserting, **beside)
     return found if isinstance(map, dict) else found["map"]
+
+
+def _as_option(model, mask):
+    """The mask among a call's options, where a layer alone is called."""
+    alone = isinstance(model, keras.Layer) and not isinstance(model, keras.Model)
+    wants = alone and "mask" in inspect.signature(model.call).parameters
+    return {"mask": np.asarray(ops.convert_to_numpy(mask), "bool")} if wants and mask is not None else {}
 
 
 def _of_kept(x, start, copies, function):

@@ -5,13 +5,17 @@ import numpy as np
 from keras import ops
 
 from keras_attn._autodiff import pullbacks
-from keras_attn.inspection._calls import called
-from keras_attn.inspection._entrance import at_once, chosen, entrance
+from keras_attn.inspection._calls import all_layers, called
+from keras_attn.inspection._entrance import OF_PAIRS, as_arrays, at_once, chosen, entrance, shape_of
 from keras_attn.lookup import choose
 
 REDUCTIONS = ("norm", "sum")
 #: Into how many pieces a causal model's positions are cut: 5/8 of the pairs are computed. More compile more often.
 PIECES = 4
+#: A causal model's answer may move by so many roundings of what it computes in: other lengths are summed otherwise.
+ROUNDINGS = 4
+#: What a rounding is, of a number near one, where it is not small.
+HALVES = {"float16": 2**-11, "bfloat16": 2**-8}
 
 
 def sensitivity(model, inputs, output=None, reduce="norm", at=None, causal=False, **options):
@@ -55,7 +59,7 @@ def sensitivity(model, inputs, output=None, reduce="norm", at=None, causal=False
     """
     if reduce is not None:
         choose("reduce", reduce, REDUCTIONS)
-    options = {"training": False, **options}
+    options = as_arrays({"training": False, **options})
     slopes = _in_pieces if causal else _whole
     found = slopes(model, inputs, output, functools.partial(_reduced, how=reduce), at, options)
     if reduce is None:
@@ -79,13 +83,14 @@ def _in_pieces(model, inputs, output, reduced, at, options):
     length = whole.shape[1]
     if whole.ndim != 3:
         raise ValueError(f"A causal model has an output `(B, T, Do)`. Received: outputs of shape {whole.shape}")
+    rounding = max([HALVES.get(layer.compute_dtype, 0.0) for layer in all_layers(model)], default=0.0)
     ends = [length * piece // PIECES for piece in range(1, PIECES + 1)]
     pieces = []
     for start, end in zip([0, *ends], ends):
         if start < end:
             seen = keras.tree.map_structure(functools.partial(_first, count=end, length=length), inputs)
-            some = {name: _first_of(option, len(whole), end, length) for name, option in options.items()}
-            _check_causal(ops.convert_to_numpy(chosen(called(model, seen, **some), output)), whole, end)
+            some = {name: _first_of(name, option, len(whole), end, length) for name, option in options.items()}
+            _check_causal(ops.convert_to_numpy(chosen(called(model, seen, **some), output)), whole, end, rounding)
             piece = _whole(model, seen, lambda y, start=start: chosen(y, output)[:, start:], reduced, at, some)
             pieces.append(np.pad(piece, [(0, length - end) if axis == 3 else (0, 0) for axis in range(piece.ndim)]))
     return np.concatenate(pieces, axis=1)
@@ -100,15 +105,20 @@ def _first(x, count, length):
     return x[:, :count]
 
 
-def _first_of(option, batch, count, length):
+def _first_of(name, option, batch, count, length):
     """An option of the call, as a mask, for the first positions alone if it has all of them."""
-    return option[:, :count] if tuple(getattr(option, "shape", ()))[:2] == (batch, length) else option
+    shape = shape_of(option)
+    if name in OF_PAIRS and len(shape) >= 2:
+        rows, columns = (slice(count) if side == length else slice(None) for side in shape[-2:])
+        return option[..., rows, columns]
+    return option[:, :count] if shape[:2] == (batch, length) else option
 
 
-def _check_causal(found, whole, end):
-    """Refuses a model whose first outputs change once later positions are left out."""
-    expected = whole[:, :end]
-    if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(whole).max()):
+def _check_causal(found, whole, end, rounding):
+    """Refuses a model whose first outputs change, by more than its precision, once later positions are left out."""
+    expected, near = whole[:, :end], max(1e-4, ROUNDINGS * rounding)
+    close = {"rtol": max(1e-3, near), "atol": near * np.abs(whole).max()}
+    if found.shape != expected.shape or not np.allclose(found, expected, **close):
         raise ValueError(
             f"The model is not causal: its first {end} outputs are others once the later positions are left out. "
             "Leave `causal` at False. Received: causal=True"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import keras_attn
 from tests.tuning.standins import BLOBS
 from tuning import cli, tasks, terminal
 
@@ -231,3 +232,29 @@ def test_a_backend_is_chosen_before_keras_is_imported(tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "Unknown task 'nothing'" in said
+
+
+def test_the_version_is_said():
+    found = run("--version")
+    assert (found.exit_code, found.output.strip()) == (0, keras_attn.__version__)
+
+
+def test_who_reads_no_further_is_told_nothing():
+    command = f"{sys.executable} -m tuning zoo list | true; exit ${{PIPESTATUS[0]}}"
+    found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (1, "")
+
+
+def test_only_some_of_the_variables_of_a_chief_are_refused(blobs, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    found = run("tune", "blobs", "--out", tmp_path / "out", *SMALL)
+    assert found.exit_code == 2 and "without KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_PORT" in found.output
+
+
+def test_a_search_on_data_of_one_s_own_is_not_remembered_from_its_folder(tmp_path):
+    rows = "".join(f"good fun {number},1\nbad film {number},0\n" for number in range(40))
+    (tmp_path / "t.csv").write_text("text,label\n" + rows)
+    own = ["--train", tmp_path / "t.csv", "--text", "text", "--label", "label", "--no-advice"]
+    assert run("tune", *own, "--out", tmp_path / "out", *SMALL).exit_code == 0
+    found = run("remember", tmp_path / "out", "--record", tmp_path / "mine.jsonl")
+    assert found.exit_code == 2 and "tuning.record.add" in found.output

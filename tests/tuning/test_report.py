@@ -184,7 +184,7 @@ def test_a_search_in_which_all_failed_is_reported(tmp_path):
 def test_the_headline_of_no_difference_names_the_cheaper():
     found = whole()
     even = decide.Verdict(decide.NO_DIFFERENCE, "", "gru")
-    assert words.headline(dataclasses.replace(found, verdict=even)).endswith("take gru, which costs less.")
+    assert words.headline(dataclasses.replace(found, verdict=even)).endswith("take gru, which costs no more.")
 
 
 def test_a_verdict_against_what_is_published_is_said():

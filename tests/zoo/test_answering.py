@@ -9,6 +9,7 @@ import zoo
 from tests.zoo.helpers import CLASSES, text_backbone, text_classifier
 from zoo import answering
 from zoo.tagger import MixerTaggerPreprocessor
+from zoo.tokens import SymbolTokenizer
 
 SERIES = np.random.default_rng(0).normal(size=(13, 3)).astype("float32")
 
@@ -134,3 +135,66 @@ def test_frames_are_written_down_in_words(saved, tmp_path):
     write_sound(tmp_path / "word.wav")
     with pytest.raises(ValueError, match="takes no sounds: name a file of numbers"):
         answering.answer(str(tmp_path / "preset"), str(tmp_path / "word.wav"))
+
+
+def test_models_trained_on_data_of_one_s_own_answer_in_its_words(saved):
+    task = text_classifier()
+    lines = answering.answer(saved(task, form={"kind": "text", "classes": [1, 2, 3, 4, 9]}), "good fun")
+    assert {line.split()[0] for line in lines} == {"1", "2", "3", "4", "9"}
+
+
+def test_a_number_of_one_s_own_is_told_in_its_units(tmp_path):
+    task = zoo.MixerTextClassifier(text_backbone("gru"), 1, preprocessor=text_classifier().preprocessor)
+    zoo.save(task, tmp_path / "preset", card={"form": {"classes": None, "mean": 120.0, "deviation": 7.0}})
+    (line,) = answering.answer(str(tmp_path / "preset"), "good fun")
+    assert float(line) == pytest.approx(120 + 7 * task.predict(["good fun"], verbose=0)[0, 0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("CAT", "knows nothing of 'CAT'. It knows, among others: a b c"), ("", "takes a text"), (" ", "takes a text")],
+)
+def test_of_what_it_knows_nothing_a_model_says_nothing(saved, given, message):
+    letters, sounds = SymbolTokenizer.of(["cab"], split="characters"), SymbolTokenizer.of(["K AE B"])
+    task = zoo.MixerSeq2SeqLM(
+        zoo.MixerSeq2SeqBackbone(letters.vocabulary_size(), sounds.vocabulary_size(), hidden_dim=8),
+        zoo.MixerSeq2SeqLMPreprocessor(sounds, letters, 5, 4),
+    )
+    name = saved(task)
+    for ask in (answering.answer, zoo.explain):
+        with pytest.raises(ValueError, match=message):
+            ask(name, given)
+    assert len(answering.answer(name, "CAb")) == 1  # Of a part it knows something.
+
+
+def test_a_file_without_a_known_ending_is_no_text_either(saved, tmp_path):
+    (tmp_path / "review.txt").write_text("good fun")
+    name = saved(text_classifier())
+    for ask in (answering.answer, zoo.explain):
+        with pytest.raises(ValueError, match="takes texts, not files"):
+            ask(name, str(tmp_path / "review.txt"))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (np.full((13, 3), np.nan), "no series with missing numbers"),
+        (np.full((13, 3), np.inf), "finite numbers"),
+        (np.zeros((13, 2)), r"series of shape \(13, 3\)"),
+        (np.float32(1), r"series of shape \(13, 3\). Received: an array of shape \(\)"),
+    ],
+)
+def test_numbers_that_are_no_such_series_are_refused_in_a_sentence(saved, tmp_path, numbers, message):
+    np.save(tmp_path / "x.npy", numbers)
+    backbone = zoo.MixerSeriesBackbone(3, mixer="gru", hidden_dim=8, sequence_length=13)
+    for task in (zoo.MixerSeriesClassifier(backbone, 2), zoo.MixerForecaster(backbone, 2)):
+        zoo.save(task, tmp_path / type(task).__name__)
+        with pytest.raises(ValueError, match=message):
+            answering.answer(str(tmp_path / type(task).__name__), str(tmp_path / "x.npy"))
+
+
+def test_a_forecaster_that_is_told_what_comes_is_asked_from_python(saved):
+    backbone = zoo.MixerSeriesBackbone(3, mixer="gru", hidden_dim=8)
+    name = saved(zoo.MixerForecaster(backbone, 2, targets=[2], ahead=[0, 1]))
+    with pytest.raises(ValueError, match="takes two arrays: ask it from Python"):
+        answering.answer(name, "x.npy")

@@ -12,7 +12,7 @@ import keras_attn
 import zoo
 from keras_attn import inspection
 from tests.zoo.helpers import CLASSES, PIECES, image_backbone, text_backbone, text_classifier
-from zoo import store
+from zoo import reading, store
 
 TEXT = "not good , a dull film"
 T, C = 13, 2
@@ -192,7 +192,7 @@ def test_a_forecaster_told_what_is_ahead_is_explained_by_its_series(tmp_path):
     assert found.answer == "The model forecasts 3 numbers, 1 a step."
     assert [look.shape for look in found.looks.values()] == [(1, T, T)]
     assert [part.shape for part in found.parts.values()] == [(T,), (T,)]
-    with pytest.raises(ValueError, match=r"takes a dict of arrays, \['ahead', 'series'\]. Received: ndarray"):
+    with pytest.raises(ValueError, match=r"takes a dict of arrays, \['ahead', 'series'\].* Received: ndarray"):
         zoo.explain(model, normal(T, 2))
     with pytest.raises(ValueError, match=r"is told \(3, 1\) numbers ahead. Received: an array of \(4, 1\)"):
         zoo.explain(model, {"series": normal(T, 2), "ahead": normal(4, 1)})
@@ -350,3 +350,45 @@ def test_pickles_and_texts_are_not_read_as_numbers(saved, tmp_path):
     for name in ("a.npy", "b.csv"):
         with pytest.raises(ValueError, match=f"{name}' cannot be read as numbers"):
             zoo.explain(saved / "series.keras", tmp_path / name)
+
+
+def test_a_sequential_model_is_explained():
+    model = keras.Sequential([keras.Input((T, C)), layers.LSTM(4, return_sequences=True), layers.LSTM(3)])
+    found = zoo.explain(model, normal(T, C), method="gradient_x_input")
+    assert found.looks["sensitivity of each position"].shape == (1, T, T)
+
+
+@pytest.mark.parametrize("ids", [[1, 2, 300], [1, -1, 2], [1.0, 2.5, 3.0], [1.0, np.nan, 2.0]])
+def test_numbers_that_are_no_words_of_the_model_are_refused(ids):
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), layers.Embedding(20, 4), layers.GRU(3)])
+    with pytest.raises(ValueError, match="whole numbers from 0 to 19"):
+        zoo.explain(model, np.array(ids))
+
+
+def test_the_classes_of_a_card_are_named(tmp_path):
+    zoo.save(text_classifier(), tmp_path / "preset", card={"name": "x", "classes": list("abcde")})
+    found = zoo.explain(str(tmp_path / "preset"), "good film", method="gradient_x_input")
+    number = int(found.answer.split()[1])
+    assert found.answer.startswith(f"Output {number} ({'abcde'[number]!r}) of 5")
+
+
+def test_what_is_read_is_not_written_over_and_a_folder_is_no_file(tmp_path):
+    import PIL.Image
+
+    PIL.Image.new("RGB", (12, 8)).save(tmp_path / "a.png")
+    (tmp_path / "b.html").mkdir()
+    with pytest.raises(ValueError, match="would be written over"):
+        zoo.explain(image_model(), tmp_path / "a.png", out=str(tmp_path / "a.png"))
+    with pytest.raises(ValueError, match="it is a folder"):
+        zoo.explain(image_model(), tmp_path / "a.png", out=tmp_path / "b.html")
+
+
+def test_a_model_file_in_capitals_and_empty_files_are_said_to_be_so(tmp_path):
+    for name in ("M.KERAS", "a.csv", "a.wav"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="in small letters"):
+        zoo.explain(str(tmp_path / "M.KERAS"), normal(T, C))
+    with pytest.raises(ValueError, match="an empty file"):
+        zoo.explain(series_model(), tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="ends too early"):
+        reading.read_sound(tmp_path / "a.wav", 8000)

@@ -4,7 +4,7 @@ import pytest
 
 import zoo
 from tests.zoo.helpers import CLASSES, COMPILED, B, D, T, fresh_process
-from zoo.series import StandardizeOverTime
+from zoo.over_time import StandardizeOverTime
 
 CHANNELS, HORIZON = 3, 5
 
@@ -365,3 +365,13 @@ def test_lists_are_series_too():
     preprocessor = zoo.MixerSeriesPreprocessor.of([[[1.0], [3.0]]])
     assert (preprocessor.mean, preprocessor.deviation) == ([2.0], [1.0])
     assert np.asarray(preprocessor([[[1.0], [3.0]]])).tolist() == [[[-1.0], [1.0]]]
+
+
+@pytest.mark.parametrize("pooling", ["last", "flatten"])
+def test_a_forecast_from_numbers_that_the_backbone_does_not_know_to_be_missing_is_none(pooling):
+    backbone = zoo.MixerSeriesBackbone(1, mixer="gru", hidden_dim=8, sequence_length=5)
+    forecaster = zoo.MixerForecaster(backbone, 2, pooling=pooling)
+    series = np.ones((1, 5, 1), "float32")
+    assert np.isfinite(forecaster.predict(series, verbose=0)).all()
+    series[0, 2] = np.nan
+    assert np.isnan(forecaster.predict(series, verbose=0)).all()

@@ -37,8 +37,10 @@ def predict(model, data, out=None):
     ```
     """
     import zoo
+    from zoo import reading as files
 
     _check_out(out)
+    files.check_output(out, data)
     form = read_form(model)
     trained = zoo.load(model)
     frame = _ANSWERS[form["kind"]](trained, form, data)

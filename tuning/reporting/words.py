@@ -17,14 +17,20 @@ def headline(found):
 def _headline(found):
     answer, winner, task = found.verdict.answer, found.verdict.winner, found.search["task"]
     if answer == decide.NO_VERDICT:
-        return f"No verdict on {task}" + (f" yet: {winner} did best, and more seeds would tell." if winner else ".")
+        if winner and not found.verdict.comparisons:
+            return f"No verdict on {task}: {winner} did best in validation, and there is no other kind to compare with."
+        return f"No verdict on {task}" + (
+            f" yet: {winner} did best in validation, and more seeds would tell." if winner else "."
+        )
     if answer == decide.NO_DIFFERENCE and _only_on_average(found.verdict):
         return (
             f"No difference that matters was seen between implicit and explicit on {task}, though one is not excluded: "
-            f"take {winner}, which costs less."
+            f"take {winner}, which costs no more."
         )
     if answer == decide.NO_DIFFERENCE:
-        return f"No difference that matters between implicit and explicit on {task}: take {winner}, which costs less."
+        return (
+            f"No difference that matters between implicit and explicit on {task}: take {winner}, which costs no more."
+        )
     return f"{answer.capitalize()} attention serves {task} best: take {winner}."
 
 

@@ -51,7 +51,9 @@ def states(model, inputs):
         # What was never called, or several times, has no output of its own.
         symbolic = getattr(layer, "output", None) if layer._inbound_nodes else None
         if isinstance(symbolic, keras.KerasTensor) and len(symbolic.shape) == 3 and not _are_ids(symbolic):
-            found = keras.Model(model.input, symbolic)
+            # A Sequential knows its inputs only.
+            entry = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+            found = keras.Model(entry, symbolic)
             _, length, width = found(inputs, training=False).shape
             return (found, length) if length > 1 and length * width <= PASSES else (None, 0)
     return None, 0

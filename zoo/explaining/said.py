@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn import inspection
+from zoo import reading
 from zoo.explaining import image, layers, sound, text
 from zoo.explaining.cells import Cells, Given
 from zoo.explanation import Explanation
@@ -95,7 +96,8 @@ def of_image(model, given):
 def of_text(model, given):
     """A text that another text becomes, token by token."""
     preprocessor = _preprocessor(model)
-    text.check(given)
+    reading.check_text(given)
+    reading.check_known(preprocessor, given)
     inputs = _arrays(preprocessor.generate_preprocess([given]))
     count = int(inputs["encoder_padding_mask"].sum())
     if model.backbone.encoder_sequence_length is None:

@@ -5,12 +5,12 @@ from keras import ops
 
 from zoo.explaining.cells import SPANS, Cells, Given
 from zoo.explaining.sound import as_many
-from zoo.series import MissingAsZero, StandardizeOverTime
+from zoo.over_time import MissingAsZero, StandardizeOverTime
 
 
 def read(model, preprocessor, numbers, shape):
     """One series `(T, C)`, standardised as the model wants it."""
-    series = _last_steps(preprocessor, numbers, shape)
+    series = last_steps(preprocessor, numbers, shape)
     inputs = series[None] if preprocessor is None else np.asarray(preprocessor(series[None]))
     return Given("series", inputs, series, at=entrance(model, inputs))
 
@@ -32,20 +32,26 @@ def entrance(model, inputs):
 def read_told(preprocessor, given, shapes):
     """One series, and what is known of the steps ahead, `(horizon, K)`, which is held as it is."""
     if not isinstance(given, dict) or set(given) != set(shapes):
-        raise ValueError(f"The model takes a dict of arrays, {sorted(shapes)}. Received: {type(given).__name__}")
-    series, ahead = _last_steps(preprocessor, given["series"], shapes["series"]), np.asarray(given["ahead"], "float32")
+        raise ValueError(
+            f"The model takes a dict of arrays, {sorted(shapes)}, given from Python: `zoo.explain(model, dict)`. "
+            f"Received: {type(given).__name__}"
+        )
+    series, ahead = last_steps(preprocessor, given["series"], shapes["series"]), np.asarray(given["ahead"], "float32")
     if ahead.shape != shapes["ahead"][1:]:
         raise ValueError(f"The model is told {shapes['ahead'][1:]} numbers ahead. Received: an array of {ahead.shape}")
     inputs = {"series": series[None], "ahead": ahead[None]}
     return Given("series", inputs if preprocessor is None else preprocessor(inputs), series)
 
 
-def _last_steps(preprocessor, numbers, shape):
+def last_steps(preprocessor, numbers, shape):
+    """One series `(T, C)`, the last steps of it that the model reads; refused if it is no such series."""
     series = np.asarray(numbers, "float32")
     series = series[:, None] if series.ndim == 1 else series
+    if series.ndim != 2:
+        raise ValueError(f"The model takes series of shape {shape[1:]}. Received: an array of shape {series.shape}")
     # Of a longer series the preprocessor keeps the last steps.
     series = series[-(getattr(preprocessor, "sequence_length", None) or 0) :]
-    if series.ndim != 2 or any(want not in (None, size) for want, size in zip(shape[1:], series.shape)):
+    if any(want not in (None, size) for want, size in zip(shape[1:], series.shape)):
         raise ValueError(f"The model takes series of shape {shape[1:]}. Received: an array of shape {series.shape}")
     return series
 

@@ -9,13 +9,12 @@ from zoo.explaining.cells import SPANS, Cells, Given
 
 def read(model, given):
     """A sound's frames, from a wave or as they are, standardised as the model wants them."""
-    preprocessor = getattr(model, "preprocessor", None)
-    channels = next(each.shape[-1] for each in model.inputs if each.name == "frames")
-    recording = _recording(given, getattr(preprocessor, "audio_converter", None), channels)
+    preprocessor, heard = getattr(model, "preprocessor", None), recording(model, given)
+    channels = _channels(model)
     if preprocessor is None:
-        packed = {"frames": recording[None].astype("float32"), "padding_mask": np.ones((1, len(recording)), "int32")}
+        packed = {"frames": heard[None].astype("float32"), "padding_mask": np.ones((1, len(heard)), "int32")}
     else:
-        packed = getattr(preprocessor, "generate_preprocess", preprocessor)([recording])
+        packed = getattr(preprocessor, "generate_preprocess", preprocessor)([heard])
         packed = {name: ops.convert_to_numpy(each) for name, each in packed.items()}
     backbone = getattr(model, "backbone", None)
     count, subsampling = int(packed["padding_mask"].sum()), getattr(backbone, "subsampling", 1)
@@ -28,8 +27,13 @@ def read(model, given):
     return Given("sound", packed, frames[0, :count], -(-frames.shape[1] // subsampling), -(-count // subsampling))
 
 
-def _recording(given, converter, channels):
-    """Samples `(N,)` if there is a converter, else frames `(T, C)`."""
+def _channels(model):
+    return next(each.shape[-1] for each in model.inputs if each.name == "frames")
+
+
+def recording(model, given):
+    """Samples `(N,)` for a model that makes frames of them, else frames `(T, C)`: of an array or a file."""
+    converter, channels = getattr(getattr(model, "preprocessor", None), "audio_converter", None), _channels(model)
     takes = f"frames of {channels} numbers" if converter is None else "a sound"
     if isinstance(given, str) and not reading.is_file(given):
         raise ValueError(f"The model takes {takes}: name a file of that. Received: {given[:40]!r}")
@@ -42,7 +46,12 @@ def _recording(given, converter, channels):
     else:
         found = reading.read_sound(given, converter.log_mel.sample_rate)
     if converter is not None:
-        return found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+        found = found[:, 0] if found.ndim == 2 and found.shape[1] == 1 else found
+        if found.ndim != 1 or not len(found):
+            raise ValueError(
+                f"The model takes a sound, an array of samples (N,). Received: an array of shape {found.shape}"
+            )
+        return found
     if found.ndim != 2 or found.shape[1] != channels or not len(found):
         raise ValueError(f"The model takes frames (T, {channels}). Received: an array of shape {found.shape}")
     return found

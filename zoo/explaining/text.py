@@ -8,7 +8,8 @@ from zoo.explaining.cells import Cells, Given
 
 
 def read(model, preprocessor, given):
-    check(given)
+    reading.check_text(given)
+    reading.check_known(preprocessor, given)
     # A prompt has no end, and is no pair of inputs and labels.
     pack = getattr(preprocessor, "generate_preprocess", preprocessor)
     packed = {name: ops.convert_to_numpy(each) for name, each in pack([given]).items()}
@@ -20,15 +21,18 @@ def read(model, preprocessor, given):
     return Given("text", packed, tuple(preprocessor.tokenizer.id_to_token(int(each)) for each in ids))
 
 
-def check(given):
-    if not isinstance(given, str) or reading.is_file(given) or not given.strip():
-        raise ValueError(f"The model takes a text. Received: {given!r}")
-
-
-def read_ids(numbers, length):
+def read_ids(numbers, length, known=None):
+    """Whole numbers, each below `known` if that is so: an embedding has so many rows."""
     numbers = numbers.reshape(-1)
-    if (numbers != numbers.astype("int32")).any() or length not in (None, len(numbers)):
-        raise ValueError(f"The model takes {length or 'any number of'} whole numbers. Received: {len(numbers)} numbers")
+    if length not in (None, len(numbers)):
+        raise ValueError(f"The model takes {length} whole numbers. Received: {len(numbers)} numbers")
+    low, high = (0, known) if known is not None else (-(2**31), 2**31)
+    fitting = np.isfinite(numbers) & (numbers >= low) & (numbers < high) & (numbers == np.floor(numbers))
+    if not fitting.all():
+        raise ValueError(
+            "The model takes whole numbers" + (f" from 0 to {known - 1}" if known is not None else "") + ". "
+            f"Received: {numbers[~fitting][0]} among them"
+        )
     return Given("text", numbers.astype("int32")[None], tuple(str(int(each)) for each in numbers))
 
 

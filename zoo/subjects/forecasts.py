@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from zoo.datasets import energy, ett, finance, traffic
-from zoo.series import MixerForecaster, MixerSeriesBackbone, MixerSeriesPreprocessor
+from zoo.forecaster import MixerForecaster
+from zoo.series import MixerSeriesBackbone, MixerSeriesPreprocessor
 from zoo.subjects.subject import Subject
 
 

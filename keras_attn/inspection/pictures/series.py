@@ -55,8 +55,9 @@ def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=Non
 
     def fill(figure):
         panels = figure.subplots(len(maps), 1, sharex=True, squeeze=False)[:, 0]
-        drawn = {}
+        drawn = []
         for panel, (name, each) in zip(panels, maps.items()):
+            drawn.clear()
             shape = {"extent": (-0.5, length - 0.5, low - room, high + room), "aspect": "auto"}
             image = panel.imshow(each[None], interpolation="nearest", alpha=0.75, **shape, **colours(each, limit))
             panel.set_facecolor(BARE)
@@ -65,19 +66,20 @@ def series_drawing(values, maps, channels=None, marks=None, mask=None, limit=Non
                 # A number between two that are missing would be no line.
                 known, marker = np.flatnonzero(~line.mask), "." if line.mask.any() else ""
                 look = {"color": LINES[channel % len(LINES)], "linewidth": 1.1, "marker": marker}
-                drawn[label] = panel.plot(known, line[known], style, **look)[0]
+                drawn.append((label, panel.plot(known, line[known], style, **look)[0]))
             if len(marks):
                 panel.vlines(marks, low - room, high + room, color="#444444", linewidth=0.6, linestyle=":")
                 top = np.full(len(marks), high + 0.5 * room)
-                drawn["mark"] = panel.plot(marks, top, "v", color="#444444", markersize=6)[0]
+                drawn.append(("mark", panel.plot(marks, top, "v", color="#444444", markersize=6)[0]))
             panel.set_title(name, **literal(loc="left", fontsize=10))
             panel.set_ylabel(unit)
             figure.colorbar(image, ax=panel, fraction=0.03, pad=0.01)
         panels[-1].set_xlabel("time step")
         if 1 < len(drawn) <= NAMED:
             # Named afterwards: the legend would leave out a name that begins with "_".
-            legend = figure.legend(drawn.values(), map(str, range(len(drawn))), loc="outside lower center", ncols=6)
-            for text, label in zip(legend.get_texts(), drawn):
+            lines, order = [line for _, line in drawn], map(str, range(len(drawn)))
+            legend = figure.legend(lines, order, loc="outside lower center", ncols=6)
+            for text, (label, _) in zip(legend.get_texts(), drawn):
                 text.set(text=label, **literal(fontsize=8))
 
     return Drawing(9.0, 0.6 + 1.7 * len(maps), fill)

@@ -4,7 +4,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_attn import AcrossGrid, GatedConvolution, Identity, MinGRU, MultiHeadAttention, TokenMLP, mixers
+from keras_attn import (
+    AcrossGrid,
+    DepthwiseConvolution,
+    GatedConvolution,
+    Identity,
+    MinGRU,
+    MultiHeadAttention,
+    TokenMLP,
+    mixers,
+)
 from tests.keras_attn.implicit.test_mixes import normal, numpy
 
 B, H, W, D = 2, 3, 5, 7
@@ -97,3 +106,20 @@ def test_the_parts_are_specs_with_their_defaults_and_have_the_policy_of_the_whol
 def test_what_cannot_be_says_so(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", ["depthwise_conv", "across_grid"])
+def test_examples_are_not_taken_for_parts_of_one_image(name):
+    layer = mixers.get({"mixer": name, "grid": [2, 7]})
+    layer.build((None, 14, 5))
+    for shape in ((2, 7, 5), (1, 28, 5)):
+        with pytest.raises(ValueError, match="expected axis 1"):
+            layer(np.ones(shape, "float32"))
+    with pytest.raises(ValueError, match="expected axis 1"):
+        layer(keras.Input((7, 5)))
+
+
+def test_sides_of_a_grid_are_whole_numbers_as_elsewhere():
+    assert DepthwiseConvolution(3, grid=np.array([2, 7])).get_config()["grid"] == [2, 7]
+    with pytest.raises(ValueError, match="two positive integers"):
+        DepthwiseConvolution(3, grid=[True, 14])

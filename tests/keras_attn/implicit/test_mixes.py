@@ -15,6 +15,7 @@ from keras_attn import (
     RealGatedLRU,
     Recurrent,
     TokenMLP,
+    mixers,
 )
 
 RG_LRU = [
@@ -163,3 +164,28 @@ def test_pooling_is_the_mean_of_real_positions():
 def test_identity_changes_nothing():
     x = normal(2, 3, 5)
     np.testing.assert_array_equal(numpy(Identity()(x)), x)
+
+
+IMPLICIT = [name for name in mixers.names() if mixers.get(name).kind == "implicit"]
+STEPPING = [name for name in IMPLICIT if mixers.get(name).can_step]
+
+
+@pytest.mark.parametrize("name", STEPPING)
+def test_a_step_has_the_precision_of_a_call(name):
+    layer, x = mixers.get(name, dtype="float64"), normal(2, 3, 4).astype("float64")
+    expected = keras.backend.standardize_dtype(layer(x).dtype)
+    output, state = layer.step(x[:, 0], layer.initial_state(2, 3))
+    assert keras.backend.standardize_dtype(output.dtype) == expected
+    assert keras.backend.standardize_dtype(layer.prefill(x[:, 1:], state)[0].dtype) == expected
+
+
+@pytest.mark.parametrize("name", IMPLICIT)
+def test_what_was_built_for_a_width_and_a_fixed_length_takes_no_others(name):
+    layer = mixers.get(name)
+    layer.build((None, 6, 4))
+    others = [(2, 6, width) for width in (1, 8) if layer.weights] + [(2, 3, 4)] * layer.fixed_length
+    for shape in others:
+        with pytest.raises(ValueError, match="expected axis"):
+            layer(np.ones(shape, "float32"))
+        with pytest.raises(ValueError, match="expected axis"):
+            layer(keras.Input(shape[1:]))

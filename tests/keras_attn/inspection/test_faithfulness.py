@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+import keras_attn
 from keras_attn import inspection
 from keras_attn.inspection import _entrance
 
@@ -211,3 +212,15 @@ def test_what_cannot_be_told_is_refused(change, message):
     asked = {"map": np.ones((B, S)), "output": 0, **change}
     with pytest.raises(ValueError, match=message):
         inspection.faithfulness(model, normal(B, S, D), **asked)
+
+
+def test_a_layer_alone_is_asked_with_its_mask():
+    layer, x = keras_attn.MinGRU(), np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    mask = np.array([[True, True, False, False], [True] * 4])
+
+    def last(y):
+        return y[:, 1, 0]
+
+    expected = keras.ops.convert_to_numpy(last(layer(x, mask=mask)))
+    found = inspection.faithfulness(layer, x, np.ones((2, 4)), output=last, mask=mask, draws=1, rounds=1)
+    np.testing.assert_allclose(found.deleting[:, 0], expected, atol=1e-6)

@@ -288,3 +288,10 @@ def test_tensors_of_a_backend_can_be_drawn():
 def test_what_cannot_be_drawn_is_said(draw, said):
     with pytest.raises((ValueError, FileNotFoundError), match=said):
         draw()
+
+
+def test_channels_of_one_name_and_one_that_is_called_mark_are_all_in_the_legend():
+    figure = pictures.draw_series(
+        normal(12, 3), {"w": np.ones(3), "v": np.ones(3)}, ["lead", "lead", "mark"], marks=[3]
+    )
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["lead", "lead", "mark", "mark"]

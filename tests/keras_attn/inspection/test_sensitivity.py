@@ -198,3 +198,61 @@ def test_what_depends_on_nothing_has_no_slope():
     x = keras.Input((T, D))
     model = keras.Model(x, ops.stop_gradient(x))
     assert not inspection.sensitivity(model, normal(B, T, D)).any()
+
+
+@pytest.mark.parametrize("batch", [2, 4])
+def test_a_mask_of_pairs_is_for_all_examples_however_many_they_are(batch):
+    layer, x, allowed = keras_attn.MultiHeadAttention(num_heads=1), normal(batch, 4, D), np.tri(4, dtype=bool)
+    layer(x)
+    expected = inspection.sensitivity(layer, x, use_causal_mask=True)
+    for mask in (allowed, np.tile(allowed, (batch, 1, 1)), allowed.tolist()):
+        for causal in (False, True):
+            found = inspection.sensitivity(layer, x, causal=causal, attention_mask=mask)
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_mask_may_be_a_list():
+    layer, x, mask = keras_attn.MinGRU(), normal(2, 4, D), [[True, True, False, False], [True] * 4]
+    layer(x)
+    for causal in (False, True):
+        found, expected = (
+            inspection.sensitivity(layer, x, causal=causal, mask=each) for each in (mask, np.array(mask))
+        )
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_what_is_causal_is_so_in_half_precision_too(policy):
+    inputs = keras.Input((None, 16))
+    x = inputs
+    for _ in range(3):
+        x = keras_attn.MultiHeadAttention(num_heads=2, key_dim=8, dtype=policy)(x, use_causal_mask=True)
+    model, both = keras.Model(inputs, x), layers.Bidirectional(layers.GRU(16, return_sequences=True, dtype=policy))
+    assert inspection.sensitivity(model, normal(2, 40, 16), causal=True).shape == (2, 40, 40)
+    both.build((None, 40, 16))
+    with pytest.raises(ValueError, match="not causal"):
+        inspection.sensitivity(both, normal(2, 40, 16), causal=True)
+
+
+def test_a_row_that_has_one_number_has_one_channel():
+    x = keras.Input((T, D))
+    model = keras.Model(x, ops.sum(x, axis=(1, 2)))
+    assert inspection.sensitivity(model, normal(3, T, D), output=0).shape == (3, T)
+    found = inspection.attribution(model, normal(3, T, D), output=0, method="occlusion")
+    np.testing.assert_allclose(found.map, normal(3, T, D).sum(axis=2), atol=1e-5)
+    with pytest.raises(ValueError, match="among 1"):
+        inspection.sensitivity(model, normal(3, T, D), output=1)
+
+
+@pytest.mark.parametrize("output", [[0, 1], 1.0, True, "0"])
+def test_an_output_that_is_no_channel_is_said_to_be_none(output):
+    layer, x = keras_attn.MinGRU(), normal(B, T, D)
+    layer(x)
+    with pytest.raises(ValueError, match="a channel's number, a function or None"):
+        inspection.sensitivity(layer, x, output=output)
+
+
+def test_of_several_outputs_a_number_says_nothing():
+    x = keras.Input((T, D))
+    with pytest.raises(ValueError, match="several outputs"):
+        inspection.sensitivity(keras.Model(x, [x, 2 * x]), normal(B, T, D), output=0)

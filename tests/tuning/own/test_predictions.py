@@ -38,6 +38,15 @@ def test_classes_are_answered_as_they_were_written(tmp_path):
     assert tuning.predict(tmp_path / "model", texts[:2])["stars"].tolist() == found["stars"].tolist()[:2]
 
 
+def test_the_data_is_not_written_over(tmp_path):
+    path = tmp_path / "a.csv"
+    preset(tmp_path / "model", train=review_file(path), text="review", label="stars")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="would be written over"):
+        tuning.predict(tmp_path / "model", path, out=path)
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("name", ["probability", "probability of con"])
 def test_a_label_of_any_name_is_answered(tmp_path, name):
     texts, stars = reviews()
