@@ -18,7 +18,7 @@ from tuning.result import FamilyResult
 from tuning.seeds import derive
 
 #: The first rung is so much of a whole run. At a quarter what plateaus before it learns was told by chance: in replays
-#: (`benchmarks/replay.py`) running parity was decided wrongly in 7 of 100, and at three eighths in none.
+#: (`benchmarks/replay.py`) running parity was decided wrongly in 6 of 100, and at three eighths in none.
 FIRST_RUNG = 3 / 8
 OPENERS = 3
 #: What processes of their own print, tracebacks among it.
