@@ -14,8 +14,6 @@ from zoo.tokens import UNKNOWN
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 NUMBERS = (".npy", ".csv")
 SOUNDS = (".wav",)
-#: A text may be longer than any file's name.
-LONGEST_PATH = 4096
 #: Of what a model knows so many pieces are named to who asks it about something else.
 NAMED = 12
 
@@ -82,8 +80,8 @@ def is_file(given):
 
 def check_output(out, given):
     """Raises if the file that is written would take the place of the one that is read."""
-    is_path = isinstance(given, (str, Path)) and len(str(given)) < LONGEST_PATH
-    if out is not None and is_path and os.path.exists(given) and os.path.exists(out) and os.path.samefile(out, given):
+    named = out is not None and isinstance(given, (str, Path)) and os.path.exists(given)
+    if named and os.path.exists(out) and os.path.samefile(out, given):
         raise ValueError(f"What is read would be written over: name another file. Received: {str(out)!r} for both")
 
 

@@ -1,10 +1,10 @@
 """Answers of a winner for data of the same form, as the person wrote them."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from keras_attn._figure import check_path
 from tuning.own import images, numbers, pairs, questions, reading, times
 from tuning.own.examples import as_list, column, is_missing, list_names
 from tuning.own.making import KINDS
@@ -39,7 +39,7 @@ def predict(model, data, out=None):
     import zoo
     from zoo import reading as files
 
-    _check_out(out)
+    check_path(out, (".csv",))
     files.check_output(out, data)
     form = read_form(model)
     trained = zoo.load(model)
@@ -67,18 +67,6 @@ def read_form(model):
     if not isinstance(form, dict) or form.get("kind") not in _ANSWERS:
         raise ValueError(f"The card of {folder} does not say how its data was read: it was not trained on own data.")
     return form
-
-
-def _check_out(out):
-    if out is None:
-        return
-    if Path(out).suffix.lower() != ".csv":
-        raise ValueError(f"Predictions are written as .csv. Received: {str(out)!r}")
-    if not Path(out).resolve().parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(Path(out).parent)!r}: make it first.")
-    place = Path(out) if Path(out).exists() else Path(out).resolve().parent
-    if Path(out).is_dir() or not os.access(place, os.W_OK):
-        raise ValueError(f"{str(out)!r} cannot be written: it is a folder, or may not be changed.")
 
 
 def _of_labels(trained, form, data):

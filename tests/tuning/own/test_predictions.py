@@ -140,7 +140,7 @@ def test_what_is_no_winner_is_refused(tmp_path):
         tuning.predict(tmp_path, ["a"])
 
 
-@pytest.mark.parametrize(("out", "message"), [("a.xlsx", "written as .csv"), ("no/a.csv", "make it first")])
+@pytest.mark.parametrize(("out", "message"), [("a.xlsx", "ends in one of .csv"), ("no/a.csv", "make it first")])
 def test_where_nothing_can_be_written_is_said_first(tmp_path, out, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         tuning.predict(tmp_path, ["a"], tmp_path / out)
