@@ -230,6 +230,9 @@ class Implicit(Mixer):
         self._check_causal(use_causal_mask)
         mask = None if mask is None else ops.cast(mask, "bool")
         inputs = masks.zero(with_fractions(inputs, self.compute_dtype), mask)
+        if inputs.shape[1] == 0:
+            # Nothing in, nothing out: many mechanisms would ask for the first position.
+            return self._as_computed(inputs)
         mix = self.compute_mix(inputs, mask, use_causal_mask, training)
         return masks.zero(self._as_computed(mix), mask)
 
@@ -352,12 +355,22 @@ class Explicit(Mixer):
         query, value, key = (with_fractions(x, self.compute_dtype) for x in self._sort_tensors(*tensors))
         self._check_heads(query, key, asked)
         asked = dataclasses.replace(asked, weights=among(asked.weights, query.shape[1]))
-        mix, weights = self._attend(query, value, key, query_mask, source_mask, asked)
+        if query.shape[1] == 0:
+            mix, weights = self._of_no_queries(query, value, key)
+        else:
+            mix, weights = self._attend(query, value, key, query_mask, source_mask, asked)
         mix = self._as_computed(mix)
         if asked.weights:
             weights = self._as_computed(weights)
             return mix, weights[:, 0] if self.squeeze_heads else weights
         return mix
+
+    def _of_no_queries(self, query, value, key):
+        """The mix and the weights where there is no query, without asking a mechanism for its first position."""
+        batch = ops.shape(query)[0]
+        mix = self.compute_output_shape(tuple(query.shape), tuple(value.shape), tuple(key.shape))
+        weights = self.compute_weights_shape(tuple(query.shape), tuple(key.shape))
+        return ops.zeros((batch, *mix[1:])), ops.zeros((batch, *weights[1:]))
 
     def _check_heads(self, query, key, asked):
         """Raises for what is said of single heads if the layer has not so many."""

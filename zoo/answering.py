@@ -103,10 +103,11 @@ def _read_sound(task, given):
 
 def _classes(task, given, card):
     batch = [given] if isinstance(given, str) else given[None]
-    outputs, form = _finite(task.predict(batch, verbose=0)), card.get("form") or {}
-    if form.get("deviation") is not None:
+    outputs = _finite(task.predict(batch, verbose=0))
+    if (card.get("form") or {}).get("deviation") is not None:
         # Trained on numbers of a person's own.
-        return [f"{outputs[0, 0] * form['deviation'] + form['mean']:.6g}"]
+        unit, zero = reading.unit(card)
+        return [f"{outputs[0, 0] * unit + zero:.6g}"]
     are_shares = getattr(task, "activation", None) is keras.activations.softmax
     shares = ops.convert_to_numpy(outputs if are_shares else ops.softmax(outputs))[0]
     return _likeliest(shares, reading.class_names(card) or list(map(str, range(len(shares)))))

@@ -123,7 +123,9 @@ def _explain(model, given, output, method, at, title, say, card):
             "The model must answer with finite numbers. Received: an input to which it does not; it may be empty, hold "
             "numbers that are not finite, or words of numbers that the model does not know"
         )
-    answers = answers[0]
+    # Numbers of own data were learnt in another unit than they are asked for.
+    unit, zero = reading.unit(card)
+    answers = answers[0] * unit + zero
     # The steps ahead stand at no positions, though they may be as many.
     foretells = getattr(model, "horizon", None) is not None
     output, answer = _answer(answers, output, names)
@@ -157,13 +159,16 @@ def _explain(model, given, output, method, at, title, say, card):
         # What a forecast starts from goes around the layer that standardises.
         options = {"at": at}
     if answers.ndim == 1 or foretells:
-        parts, unexplained = _divide(model, cells, output, foretells, method, options, say)
+        parts, unexplained = _divide(model, cells, output, foretells, method, options, say, unit)
         notes.append(unexplained)
     return Explanation(kind, given.subject, answer, parts, looks, cells.grid, title, tuple(notes))
 
 
-def _divide(model, cells, output, foretells, method, options, say):
-    """How far an answer depends on each cell, and what each adds to it; and what that leaves unexplained, in words."""
+def _divide(model, cells, output, foretells, method, options, say, unit):
+    """How far an answer depends on each cell, and what each adds to it; and what that leaves unexplained, in words.
+
+    In the answer's unit: so much of it is one of the model's.
+    """
     function, name = cells.function(model), method.replace("_", " ")
     answer, whole = ("answer", output) if not foretells else ("forecast", _mean_of(output))
     slopes = inspection.sensitivity(function, cells.x, output=output, **options)[0]  # (S,), or (horizon, S)
@@ -171,8 +176,9 @@ def _divide(model, cells, output, foretells, method, options, say):
     say(name)
     shares = inspection.attribution(function, cells.x, output=whole, method=method, **options)
     parts = {f"sensitivity of the {answer}": np.sqrt(cells.pool(squares)), name: cells.pool(shares.map[0])}
+    parts = {name: unit * part for name, part in parts.items()}
     divided = "the mean of the forecast's steps" if foretells else "the answer"
-    return parts, f"The shares of {name} leave {shares.gap[0]:.3g} of {divided} unexplained."
+    return parts, f"The shares of {name} leave {unit * shares.gap[0]:.3g} of {divided} unexplained."
 
 
 def _mean_of(output):

@@ -73,6 +73,12 @@ def class_names(card):
     return names and [str(name) for name in names]
 
 
+def unit(card):
+    """How much of an answer one of the model's is, and which its zero is: not 1 and 0 for numbers of own data."""
+    form = card.get("form") or {}
+    return (form["deviation"], form["mean"]) if form.get("deviation") is not None else (1.0, 0.0)
+
+
 def is_file(given):
     """Whether it names a file of an image, a sound or numbers, by its ending."""
     return isinstance(given, (str, Path)) and str(given).lower().endswith((*IMAGES, *NUMBERS, *SOUNDS))

@@ -191,8 +191,8 @@ class MultiHeadAttention(Pairwise):
             output_shape,
             bias_axes=bias_axes,
             # A copy each: one initializer instance would start all projections alike.
-            kernel_initializer=self.kernel_initializer.clone(),
-            bias_initializer=self.bias_initializer.clone(),
+            kernel_initializer=_copy(self.kernel_initializer),
+            bias_initializer=_copy(self.bias_initializer),
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer,
             activity_regularizer=self._projection_activity_regularizer,
@@ -353,6 +353,11 @@ def _heads_first(x):
 def _talk(x, kernel):
     """`x` `(B, H, T, S)` with its heads mixed by `kernel` `(H, H)`."""
     return ops.einsum("bhts,hg->bgts", x, kernel)
+
+
+def _copy(initializer):
+    """Another of its kind; a plain function has nothing to share."""
+    return initializer.clone() if hasattr(initializer, "clone") else initializer
 
 
 def _near_identity(shape, dtype=None):

@@ -28,12 +28,12 @@ def fitting(grid, input_shape):
     """`(H, W)` for inputs of this shape; where the grid is None, the one nearest to a square.
 
     Raises:
-        ValueError: if the length is not known, or not that of the grid.
+        ValueError: if the length is not known, zero, or not that of the grid.
     """
     length = input_shape[1]
-    if length is None:
+    if not length:
         raise ValueError(
-            "A grid has a fixed number of positions: build the layer on inputs of a known length. "
+            "A grid has a fixed number of positions, at least 1: build the layer on inputs of a known length. "
             f"Received: input_shape={tuple(input_shape)}"
         )
     if grid is None:

@@ -55,13 +55,21 @@ class SlotMemory(Mixer):
         asked = masks.zero(with_fractions(inputs, self.compute_dtype), mask), mask, use_causal_mask, training
         if not chosen:
             return masks.zero(self._as_computed(self._mix(*asked)), mask)
-        mix, weights = map(self._as_computed, self.compute_mix(*asked))
+        mix, weights = map(self._as_computed, self._mix_and_weights(*asked))
         weights = weights if mask is None else ops.where(mask[:, None, :, None], weights, 0.0)
         return masks.zero(mix, mask), weights if chosen is True else ops.take(weights, list(chosen), axis=2)
 
-    def _mix(self, *asked):
-        mix = self.compute_mix_alone(*asked)
-        return self.compute_mix(*asked)[0] if mix is None else mix
+    def _mix(self, inputs, *asked):
+        if inputs.shape[1] == 0:
+            # Nothing in, nothing out: a loop over steps would ask for the first.
+            return inputs
+        mix = self.compute_mix_alone(inputs, *asked)
+        return self.compute_mix(inputs, *asked)[0] if mix is None else mix
+
+    def _mix_and_weights(self, inputs, *asked):
+        if inputs.shape[1] == 0:
+            return inputs, ops.zeros((ops.shape(inputs)[0], self.weight_rows, 0, self.slots))
+        return self.compute_mix(inputs, *asked)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

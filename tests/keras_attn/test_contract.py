@@ -518,6 +518,15 @@ def test_13_any_batch_and_any_length_will_do(spec, shape):
     assert tuple(layer(normal(*shape, D)).shape) == (*shape, D)
 
 
+@specs(lambda layer: not layer.fixed_length)
+def test_13_of_no_positions_nothing_comes(spec):
+    layer = built(spec)
+    assert tuple(layer(normal(2, 0, D)).shape) == (2, 0, D)
+    if layer.kind == "explicit":
+        _, weights = layer(normal(2, 0, D), return_attention_scores=True)
+        assert tuple(weights.shape)[2] == 0
+
+
 @pytest.mark.compiles
 @specs(lambda layer: not layer.fixed_length)
 def test_13_an_unknown_length_trains_and_predicts_compiled(spec):

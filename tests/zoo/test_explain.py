@@ -372,6 +372,18 @@ def test_the_classes_of_a_card_are_named(tmp_path):
     assert found.answer.startswith(f"Output {number} ({'abcde'[number]!r}) of 5")
 
 
+def test_numbers_of_own_data_are_explained_in_their_unit(tmp_path):
+    task = zoo.MixerTextClassifier(text_backbone("additive"), 1, preprocessor=text_classifier().preprocessor)
+    folders = tmp_path / "plain", tmp_path / "own"
+    for folder, form in zip(folders, ({}, {"form": {"mean": 100.0, "deviation": 20.0}})):
+        zoo.save(task, folder, card={"name": "x", **form})
+    plain, own = (zoo.explain(str(folder), "good film", method="gradient_x_input") for folder in folders)
+    for name, part in plain.parts.items():
+        np.testing.assert_allclose(own.parts[name], 20.0 * part, rtol=1e-5)
+    said = [float(found.answer.rstrip(".").split()[-1]) for found in (plain, own)]
+    assert said[1] == pytest.approx(20.0 * said[0] + 100.0, rel=1e-2)
+
+
 def test_what_is_read_is_not_written_over_and_a_folder_is_no_file(tmp_path):
     import PIL.Image
 

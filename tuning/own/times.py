@@ -83,21 +83,22 @@ def following(values, written, count):
 
     At the distance of the last two; by months, quarters or years where dates have come so: see `_by_months`.
     """
+    import pandas as pd
+
     values = list(values)
     last = values[-2:]
     if written == NUMBERS:
         known = _as_numbers(last, written)
         return [known[-1] + (known[-1] - known[0]) * ahead for ahead in range(1, count + 1)]
-    known = as_dates(last, written)
-    found = _by_months(as_dates(values[-RECENT:], written), count)
+    # In the zone of the last one, where days and months begin as they are written; in UTC if it has none.
+    zone = pd.Timestamp(last[-1]).tzinfo if written == ISO else None
+    dates = as_dates(values[-RECENT:], written).dt.tz_convert(zone or "UTC")
+    found = _by_months(dates, count)
     if found is None:
-        found = [known.iloc[-1] + (known.iloc[-1] - known.iloc[0]) * ahead for ahead in range(1, count + 1)]
+        found = [dates.iloc[-1] + (dates.iloc[-1] - dates.iloc[-len(last)]) * ahead for ahead in range(1, count + 1)]
     if written != ISO:
         return [date.strftime(written) for date in found]
-    import pandas as pd
-
-    naive = pd.Timestamp(last[-1]).tzinfo is None
-    return [date.tz_localize(None) if naive else date for date in found]
+    return found if zone is not None else [date.tz_localize(None) for date in found]
 
 
 def _by_months(dates, count):

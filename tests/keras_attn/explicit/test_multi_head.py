@@ -118,3 +118,9 @@ def test_masks_over_chosen_axes_broadcast_to_the_weights(over, shape):
 def test_axes_that_are_not_there_are_refused(over):
     with pytest.raises(ValueError, match="attention_axes"):
         MultiHeadAttention(2, attention_axes=over)(normal(2, 3, 5, 8))
+
+
+def test_a_function_starts_the_projections():
+    layer = MultiHeadAttention(2, use_bias=False, kernel_initializer=lambda shape, dtype=None: ops.ones(shape, dtype))
+    layer.build((None, 5, 8))
+    assert all(np.all(ops.convert_to_numpy(weight) == 1.0) for weight in layer.weights)

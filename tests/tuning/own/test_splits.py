@@ -124,3 +124,10 @@ def test_rows_that_are_all_alike_cannot_be_split_and_that_is_said():
 def test_dates_go_on_by_months_where_they_have_come_so(dates, next_ones):
     assert [str(date.date()) for date in times.following(dates, times.find(dates), 2)] == next_ones
     assert times.find([20269931, 20269932]) == "numbers"
+
+
+def test_times_with_an_offset_go_on_with_it_and_by_its_months():
+    hours = ["2026-01-31T22:00:00+02:00", "2026-01-31T23:00:00+02:00"]
+    assert [str(date) for date in times.following(hours, times.find(hours), 1)] == ["2026-02-01 00:00:00+02:00"]
+    months = ["2025-12-01T00:00:00+02:00", "2026-01-01T00:00:00+02:00", "2026-02-01T00:00:00+02:00"]
+    assert [str(date) for date in times.following(months, times.find(months), 1)] == ["2026-03-01 00:00:00+02:00"]
