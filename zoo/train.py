@@ -156,14 +156,14 @@ def _publish(course, task, runs, best, directory):
         card = _card(course, stored, runs, best)
         card["megabytes"] = sum(file.stat().st_size for file in trial.glob("*.h5")) / 1e6
         picture = Path(folder) / LOOK
-        _draw(course.subject, trial, picture)
+        draw(course.subject, trial, picture)
         files = {LOOK: picture.read_bytes()} if picture.exists() else {}
         card |= {"picture": LOOK} if files else {}
     store.save(task, directory, card=card, weights="float16", files=files)
     return card
 
 
-def _draw(subject, preset, path):
+def draw(subject, preset, path):
     """What the preset looks at, for the subject's example; nothing for models whose answers `explain` does not know."""
     try:
         explain(preset, subject.example(), out=path)

@@ -1,16 +1,21 @@
-"""Puts trained presets among those that come with the zoo: `python -m tests.zoo.publish FOLDER ...`, in the clone."""
+"""Puts trained presets among those that come with the zoo: `python -m tests.zoo.publish FOLDER ...`, in the clone.
+
+With `--redraw` the folders are those of published presets, and their pictures are drawn anew, as `explain` draws today.
+"""
 
 import argparse
 import hashlib
 import json
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from tests.zoo.helpers import keys_of_preset
 from zoo import cards, catalogue, safety, store
 from zoo.recipes import RECIPES
 from zoo.subjects import SUBJECTS
+from zoo.train import LOOK, draw
 
 KEYS = Path(__file__).parent / "weight_keys.json"
 
@@ -37,12 +42,28 @@ def publish(folder):
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(folder, place)
     cards.write(card, place)
-    safety.write_checksums(place)
-    store.PRESETS[card["name"]] = hashlib.sha256((place / safety.CHECKSUMS).read_bytes()).hexdigest()
-    _list_presets()
+    _seal(place)
     keys = json.loads(KEYS.read_text(encoding="utf-8"))
     keys[card["name"]] = keys_of_preset(place)
     KEYS.write_text(json.dumps(keys, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def redraw(folder):
+    """The picture of a published preset that has one."""
+    card = check(folder)
+    place = store.DIRECTORY / card["name"]
+    with tempfile.TemporaryDirectory() as elsewhere:
+        picture = Path(elsewhere) / LOOK
+        draw(SUBJECTS[RECIPES[card["name"]].subject], place, picture)
+        shutil.copy(picture, place / card["picture"])
+    _seal(place)
+
+
+def _seal(place):
+    """Checksums of what lies in a preset's folder now, and theirs in the list."""
+    safety.write_checksums(place)
+    store.PRESETS[place.name] = hashlib.sha256((place / safety.CHECKSUMS).read_bytes()).hexdigest()
+    _list_presets()
 
 
 def _list_presets():
@@ -56,7 +77,9 @@ def _list_presets():
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.zoo.publish", description=__doc__)
     parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+")
-    folders = parser.parse_args(arguments).folders
+    parser.add_argument("--redraw", action="store_true", help="draw the pictures of published presets anew")
+    options = parser.parse_args(arguments)
+    folders, do = options.folders, redraw if options.redraw else publish
     try:
         # All before any: half of them published would be in no list.
         for folder in folders:
@@ -64,7 +87,7 @@ def main(arguments=None):
     except ValueError as error:
         parser.error(str(error))
     for folder in folders:
-        publish(folder)
+        do(folder)
     catalogue.main([str(Path(__file__).parents[2] / "docs" / "presets.md")])
 
 

@@ -10,7 +10,7 @@ import pytest
 import zoo
 from tests.zoo import publish
 from tests.zoo.helpers import image_backbone
-from zoo import recipes, store, train
+from zoo import recipes, safety, store, train
 from zoo.subjects import SUBJECTS
 from zoo.subjects.images import CIFAR10_BIRD
 
@@ -49,13 +49,28 @@ def test_what_may_not_be_published_is_refused_before_anything_is_copied(presets,
     assert not presets.exists()
 
 
+def test_a_picture_is_drawn_anew_and_nothing_else_changes(tmp_path, monkeypatch):
+    name, place = "mixer_gru_sst2", tmp_path / "mixer_gru_sst2"
+    task = zoo.MixerImageClassifier(image_backbone("gated_conv"), 2)
+    store.save(task, place, card={"name": name, "picture": "look.png"}, files={"look.png": b"old"})
+    before = {file.name: file.read_bytes() for file in place.iterdir() if file.is_file()}
+    monkeypatch.setattr(store, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(store, "PRESETS", {})
+    monkeypatch.setattr(publish, "_list_presets", lambda: None)
+    monkeypatch.setattr(publish, "draw", lambda subject, preset, path: path.write_bytes(b"new"))
+    publish.redraw(place)
+    after = {file.name: file.read_bytes() for file in place.iterdir() if file.is_file()}
+    assert {name for name in before if before[name] != after[name]} == {"look.png", "checksums.json"}
+    assert after["look.png"] == b"new" and safety.verify(place) is None and name in store.PRESETS
+
+
 @pytest.mark.trains
 def test_what_may_not_be_published_is_trained_and_its_card_says_so(presets, tmp_path, monkeypatch):
     subject = dataclasses.replace(CIFAR10_BIRD, read=photographs, image_shape=(8, 16, 3))
     monkeypatch.setitem(SUBJECTS, subject.name, subject)
     small = {"patch_size": 4, "hidden_dim": 11, "num_layers": 1, "mixer": "gated_conv"}
     monkeypatch.setitem(recipes.RECIPES, NAME, recipes.Recipe(NAME, subject.name, small, epochs=1, seeds=(3,)))
-    monkeypatch.setattr(train, "_draw", lambda *_: None)  # What it looks at takes longest, and says nothing here.
+    monkeypatch.setattr(train, "draw", lambda *_: None)  # What it looks at takes longest, and says nothing here.
     card = train.train(NAME, tmp_path / "mine", tmp_path / "work")
     assert card["licence"].endswith("unclear; to measure with only")
     assert card["limits"].endswith("weights are not to be published.")

@@ -580,5 +580,5 @@ def test_the_card_s_picture_shows_what_a_subject_s_example_is_answered_by(subjec
     if subject.name == "cmudict":
         chosen = dataclasses.replace(recipe(subject, decoder_sequence_length=5), backbone=PARTS)
     store.save(subject.build(chosen, subject.prepare(chosen, tmp_path)), tmp_path / "preset")
-    train._draw(subject, tmp_path / "preset", tmp_path / "look.png")
+    train.draw(subject, tmp_path / "preset", tmp_path / "look.png")
     assert (tmp_path / "look.png").read_bytes().startswith(b"\x89PNG")
