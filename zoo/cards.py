@@ -21,6 +21,7 @@ FIELDS = {
     "test_score": "Score on test, as stored",
     "test_score_by_seed": "Score on test, by seed",
     "further_scores": "Further scores on test, as stored",
+    "goal": "Aimed at",
     "published": "What others reached",
     "parameters": "Parameters",
     "megabytes": "Size of the weights in MB",

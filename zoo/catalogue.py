@@ -40,6 +40,7 @@ def _section(subject, cards):
         "",
         f"{escape(subject.data)}. Licence of the data: {escape(subject.licence)}. Score: {subject.measure}{direction}.",
         *(f"Others: {escape(line)}." for line in subject.published),
+        *([_aim(subject)] if subject.goal is not None else []),
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * len(COLUMNS)}",
@@ -47,6 +48,11 @@ def _section(subject, cards):
         "",
     ]
     return "\n".join(lines)
+
+
+def _aim(subject):
+    of = "" if subject.goal_of == "score" else f" of {escape(subject.goal_of)}"
+    return f"Aimed at: {subject.goal:g}{of}; the cards say by how much each preset misses it."
 
 
 def _row(card):

@@ -171,11 +171,10 @@ def draw(subject, preset, path):
         print(f"No picture of what it looks at: {error}")
 
 
-def _card(course, task, runs, best):
-    recipe, subject = course.recipe, course.subject
-    kind, backend = subject.kind(recipe), keras.backend.backend()
-    judged = subject.judge(task)
-    card = {
+def about(recipe, subject, by_seed, judged):
+    """What a card says of a recipe and its subject, given the test score of each seed and those of the stored one."""
+    kind = subject.kind(recipe)
+    said = {
         "name": recipe.name,
         "summary": f"{subject.summary}, by {kind} attention.",
         "kind": kind,
@@ -186,13 +185,23 @@ def _card(course, task, runs, best):
         "licence": f"of the data: {subject.licence}",
         "limits": subject.limits,
         "recipe": as_plain(recipe),
-        "seeds": f"{', '.join(str(seed) for seed in runs)}; stored: {best}, the best on dev",
         "score_is": subject.measure,
+        "goal": subject.aim(by_seed, judged),
+        "published": list(subject.published),
+    }
+    return {name: value for name, value in said.items() if value not in ([], "")}
+
+
+def _card(course, task, runs, best):
+    recipe, subject, backend = course.recipe, course.subject, keras.backend.backend()
+    judged, by_seed = subject.judge(task), [run["test"] for run in runs.values()]
+    card = {
+        **about(recipe, subject, by_seed, judged),
+        "seeds": f"{', '.join(str(seed) for seed in runs)}; stored: {best}, the best on dev",
         "dev_score": [run["dev"] for run in runs.values()],
         "test_score": judged["score"],
-        "test_score_by_seed": [run["test"] for run in runs.values()],
+        "test_score_by_seed": by_seed,
         "further_scores": {name: value for name, value in judged.items() if name != "score"},
-        "published": list(subject.published),
         "parameters": task.count_params(),
         "training_s": [round(run["seconds"]) for run in runs.values()],
         "latency_ms": _latency(course, task),
@@ -200,7 +209,7 @@ def _card(course, task, runs, best):
         "trained_with": f"keras {keras.__version__}, keras-hub {keras_hub.__version__}, {backend}, CPU",
         "command": f"KERAS_ATTN_DATA=DIRECTORY KERAS_BACKEND={backend} python -m zoo.train {recipe.name}",
     }
-    return {name: value for name, value in card.items() if value not in ([], {}, ())}
+    return {name: value for name, value in card.items() if value != {}}
 
 
 def _latency(course, task, repeats=31):

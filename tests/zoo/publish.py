@@ -1,6 +1,7 @@
 """Puts trained presets among those that come with the zoo: `python -m tests.zoo.publish FOLDER ...`, in the clone.
 
-With `--redraw` the folders are those of published presets, and their pictures are drawn anew, as `explain` draws today.
+With `--refresh` the folders are those of published presets: what their cards say of the recipe and its subject, and
+their pictures, are written as they would be today. Nothing is trained.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from tests.zoo.helpers import keys_of_preset
 from zoo import cards, catalogue, safety, store
 from zoo.recipes import RECIPES
 from zoo.subjects import SUBJECTS
-from zoo.train import LOOK, draw
+from zoo.train import LOOK, about, draw
 
 KEYS = Path(__file__).parent / "weight_keys.json"
 
@@ -48,14 +49,22 @@ def publish(folder):
     KEYS.write_text(json.dumps(keys, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def redraw(folder):
-    """The picture of a published preset that has one."""
+def refresh(folder):
+    """The card and the picture of a published preset as they would be today; what was measured stays."""
     card = check(folder)
-    place = store.DIRECTORY / card["name"]
-    with tempfile.TemporaryDirectory() as elsewhere:
-        picture = Path(elsewhere) / LOOK
-        draw(SUBJECTS[RECIPES[card["name"]].subject], place, picture)
-        shutil.copy(picture, place / card["picture"])
+    recipe, place = RECIPES[card["name"]], store.DIRECTORY / card["name"]
+    subject = SUBJECTS[recipe.subject]
+    judged = {"score": card["test_score"], **card.get("further_scores", {})}
+    if subject.goal_of not in judged:
+        judged = subject.judge(store.load(place))
+        card["further_scores"] = {name: value for name, value in judged.items() if name != "score"}
+    card |= about(recipe, subject, card["test_score_by_seed"], judged)
+    if "picture" in card:
+        with tempfile.TemporaryDirectory() as elsewhere:
+            picture = Path(elsewhere) / LOOK
+            draw(subject, place, picture)
+            shutil.copy(picture, place / card["picture"])
+    cards.write(card, place)
     _seal(place)
 
 
@@ -77,9 +86,9 @@ def _list_presets():
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.zoo.publish", description=__doc__)
     parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+")
-    parser.add_argument("--redraw", action="store_true", help="draw the pictures of published presets anew")
+    parser.add_argument("--refresh", action="store_true", help="only write cards of published presets anew")
     options = parser.parse_args(arguments)
-    folders, do = options.folders, redraw if options.redraw else publish
+    folders, do = options.folders, refresh if options.refresh else publish
     try:
         # All before any: half of them published would be in no list.
         for folder in folders:

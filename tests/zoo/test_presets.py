@@ -90,11 +90,12 @@ def test_no_file_of_a_preset_is_larger_than_8_megabytes(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_card_agrees_with_its_recipe_and_its_model(name):
     card, recipe, task = zoo.presets()[name], recipes.RECIPES[name], load(name)
-    assert card["recipe"] == train.as_plain(recipe)
+    judged = {"score": card["test_score"], **card.get("further_scores", {})}
+    said = train.about(recipe, SUBJECTS[recipe.subject], card["test_score_by_seed"], judged)
+    assert {field: card.get(field) for field in said} == json.loads(json.dumps(said))
     assert card["parameters"] == task.count_params() and card["parameters"] <= 3_000_000
-    assert card["kind"] == SUBJECTS[card["subject"]].kind(recipe)
     assert card["command"].endswith(f"python -m zoo.train {name}")
-    assert card["licence"] == f"of the data: {SUBJECTS[card['subject']].licence}"
+    assert card["latency_ms"] > 0 and (store.DIRECTORY / name / card["picture"]).is_file()
     readme = (store.DIRECTORY / name / "README.md").read_text(encoding="utf-8")
     assert f"{card['test_score']:.4g}" in readme and card["command"] in readme
 

@@ -107,6 +107,7 @@ EMOJI_CAPTIONS = Captions(
     licence=emoji_captions.LICENCE,
     limits="Knows Google's pictures of emoji and the words of their names; nothing of photographs.",
     measure="share of names that are right word for word",
+    published=("nothing on these pictures: the figures here are the first",),
     read=emoji_captions.load,
     image_shape=(64, 64, 3),
 )

@@ -146,7 +146,7 @@ class ChannelForecasts(Forecasts):
         return {"score": float(np.mean(np.abs(errors))), "root mean squared error": float(np.sqrt(np.mean(errors**2)))}
 
 
-def _ett(name, published):
+def _ett(name, goal, published):
     return Forecasts(
         name=name.lower(),
         summary=f"Loads and oil temperature of an electricity transformer ({name}), 96 hours ahead from 336",
@@ -158,6 +158,7 @@ def _ett(name, published):
         licence=ett.LICENCE,
         limits="Knows one transformer in China from July 2016 to June 2017.",
         measure="mean squared error, standardised",
+        goal=goal,
         published=published,
         lower_is_better=True,
         read=lambda split: ett.load(name, split, raw=True),
@@ -165,8 +166,10 @@ def _ett(name, published):
 
 
 ETT = (
-    _ett("ETTh1", ("DLinear 0.375, NLinear 0.374, FEDformer 0.376, Autoformer 0.449, Informer 0.865, Zeng 2022",)),
-    _ett("ETTh2", ("DLinear 0.289, NLinear 0.277, Informer 3.755, Zeng 2022",)),
+    _ett(
+        "ETTh1", 0.375, ("DLinear 0.375, NLinear 0.374, FEDformer 0.376, Autoformer 0.449, Informer 0.865, Zeng 2022",)
+    ),
+    _ett("ETTh2", 0.289, ("DLinear 0.289, NLinear 0.277, Informer 3.755, Zeng 2022",)),
 )
 
 _CALENDAR = tuple(traffic.CHANNELS.index(name) for name in traffic.CALENDAR)

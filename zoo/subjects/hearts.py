@@ -20,16 +20,33 @@ def _read_beats(split):
     return np.concatenate([beats.x[..., None], gaps], axis=-1).astype("float32"), beats.y
 
 
+#: Beats are also judged at the threshold at which so many of those that are called ventricular are.
+AIMED_PRECISION = 0.85
+SENSITIVITY_AT = f"sensitivity at a precision of {AIMED_PRECISION}"
+
+
+def _sensitivity_at(precision, logits, there):
+    """The largest share that is found at a threshold of the probability at which the precision is that or better."""
+    from scipy.special import softmax
+    from sklearn.metrics import precision_recall_curve
+
+    chance = softmax(logits.astype("float64"), axis=-1)[:, mitbih.VENTRICULAR]
+    precisions, sensitivities, _ = precision_recall_curve(there, chance)
+    return float(sensitivities[precisions >= precision].max())
+
+
 def _ventricular(logits, labels):
     """How well ventricular beats are found: F1, and what it is made of."""
     found, there = logits.argmax(axis=-1) == mitbih.VENTRICULAR, labels == mitbih.VENTRICULAR
     right = np.sum(found & there)
     sensitivity, precision = right / np.sum(there), right / max(1, np.sum(found))
+    at_precision = _sensitivity_at(AIMED_PRECISION, logits, there)
     f1 = 2 * right / (np.sum(there) + max(1, np.sum(found)))
     return {
         "score": float(f1),
         "sensitivity": float(sensitivity),
         "precision": float(precision),
+        SENSITIVITY_AT: at_precision,
         "accuracy over 5 classes": share_right(logits, labels),
     }
 
@@ -44,6 +61,8 @@ BEATS = Series(
     licence=mitbih.LICENCE,
     limits="Knows lead MLII at 120 Hz of 44 patients of the 1970s; not for use on patients.",
     measure="F1 of ventricular beats",
+    goal=0.9,
+    goal_of=SENSITIVITY_AT,
     published=("linear discriminants on features, de Chazal 2004: V sensitivity 0.777, precision 0.819",),
     read=_read_beats,
     names=mitbih.CLASSES,
@@ -135,6 +154,8 @@ STRIPS = Strips(
     licence=mitbih.LICENCE,
     limits="Knows lead MLII at 120 Hz of 44 patients of the 1970s; not for use on patients.",
     measure="area under the receiver's curve",
+    goal=0.97,
+    published=("nothing that is known to us of strips like these",),
     read=_read_strips,
     names=("without", "with a ventricular beat"),
     figures=auroc,

@@ -129,6 +129,7 @@ TINYSHAKESPEARE = Stream(
     licence=tinyshakespeare.LICENCE,
     limits="Writes what looks like the plays; it knows nothing else, and what it says means nothing.",
     measure="nats per character",
+    goal=1.5,
     published=(
         "6 layers of attention, 384 wide, 10.7M parameters, chosen by what it is scored on (nanoGPT): 1.4697",
         "4 layers of attention, 128 wide, 0.8M parameters (nanoGPT): 1.88",
@@ -144,6 +145,7 @@ WIKITEXT2 = Stream(
     licence=wikitext2.LICENCE,
     limits="Knows 33,276 words of English, numbers as they stand; what it says is no fact.",
     measure="word perplexity",
+    goal=100.0,
     published=(
         "LSTM, Grave 2016: 99.3",
         "AWD-LSTM, 33M parameters, Merity 2018: 65.8",

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import statistics
 from collections.abc import Callable
 
 import keras
@@ -27,6 +28,8 @@ class Subject(abc.ABC):
         measure: what the score is, in words.
         published: what others reached, a line each.
         lower_is_better: whether a small score is a good one.
+        goal: what recipes aim at, or None.
+        goal_of: which of `scores` that is.
         publishable: whether the licence allows to publish weights; if not, `limits` says so.
     """
 
@@ -38,6 +41,8 @@ class Subject(abc.ABC):
     measure: str
     published: tuple = ()
     lower_is_better: bool = False
+    goal: float | None = None
+    goal_of: str = "score"
     publishable: bool = True
 
     #: What recipes may choose in `options`, with what holds unless they do.
@@ -111,6 +116,23 @@ class Subject(abc.ABC):
 
     def is_better(self, score, than):
         return score < than if self.lower_is_better else score > than
+
+    def aim(self, by_seed, judged):
+        """What was aimed at and whether it was reached, in words; empty if nothing was.
+
+        Args:
+            by_seed: the score of each seed: their median counts.
+            judged: the `scores` of the stored weights, which count for what is not the score.
+        """
+        if self.goal is None:
+            return ""
+        of, reached, whose = self.goal_of, judged[self.goal_of], "as stored"
+        if of == "score":
+            of, reached = self.measure, statistics.median(by_seed)
+            whose = f"the median of {len(by_seed)} seeds" if len(by_seed) > 1 else "one seed"
+        behind = reached - self.goal if self.lower_is_better else self.goal - reached
+        outcome = f"missed by {behind:.4g}" if behind > 0 else "reached"
+        return f"{of}: {self.goal:g}; {outcome} ({whose}: {reached:.4g})"
 
     def kind(self, recipe):
         """Which kind of attention a recipe's model has: "implicit", "explicit" or "control"."""
