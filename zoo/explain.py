@@ -14,7 +14,7 @@ from keras_attn.inspection.attribution import METHODS
 from keras_attn.inspection.page import ENDINGS as PAGES
 from keras_attn.lookup import choose, whole_number
 from zoo import reading
-from zoo.explaining import image, layers, said, series, sound, story, text
+from zoo.explaining import image, layers, said, series, shares, sound, story, text
 from zoo.explanation import Explanation
 
 #: What makes cells of each kind of input.
@@ -174,11 +174,11 @@ def _divide(model, cells, output, foretells, method, options, say, unit):
     slopes = inspection.sensitivity(function, cells.x, output=output, **options)[0]  # (S,), or (horizon, S)
     squares = np.sum(np.atleast_2d(slopes) ** 2, axis=0)
     say(name)
-    shares = inspection.attribution(function, cells.x, output=whole, method=method, **options)
-    parts = {f"sensitivity of the {answer}": np.sqrt(cells.pool(squares)), name: cells.pool(shares.map[0])}
+    found = shares.attribution(function, cells.x, output=whole, method=method, **options)
+    parts = {f"sensitivity of the {answer}": np.sqrt(cells.pool(squares)), name: cells.pool(found.map[0])}
     parts = {name: unit * part for name, part in parts.items()}
     divided = "the mean of the forecast's steps" if foretells else "the answer"
-    return parts, f"The shares of {name} leave {unit * shares.gap[0]:.3g} of {divided} unexplained."
+    return parts, shares.unexplained(name, found, divided, unit)
 
 
 def _mean_of(output):

@@ -154,8 +154,9 @@ def _series():
         {"hidden_dim": 48, "num_layers": 3, "dropout": 0.1},
         {"epochs": 200, "batch_size": 16, "learning_rate": 2e-3},
     )
-    for name in ("italypowerdemand", "gunpoint", "ecg200"):
+    for name in ("italypowerdemand", "gunpoint", "ecg200", "arrowhead", "osuleaf"):
         yield from _pair(f"ucr_{name}", few, "gated_conv", "multi_head", **training)
+    yield from _pair("ucr_acsf1", {**few, "patch_size": 4}, "gated_conv", "multi_head", **training)
 
 
 def _forecasts():

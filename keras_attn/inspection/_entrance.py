@@ -8,9 +8,12 @@ import numpy as np
 from keras import ops
 
 from keras_attn.inspection._calls import all_layers, called, replaced
+from keras_attn.lookup import choose
 
 #: Options of a call that say something of pairs: the last two axes are of queries and of keys.
 OF_PAIRS = ("attention_mask", "attention_bias")
+#: A baseline by name: an average word.
+MEAN = "mean"
 #: Bytes of all copies of what goes into a model, or comes out of it, at once.
 ROOM = 2**23
 
@@ -48,10 +51,12 @@ def one_number(outputs):
     return outputs[:, 0]
 
 
-def nothing_there(baseline, x):
-    """What stands in the place of x where nothing is."""
+def nothing_there(baseline, x, layer):
+    """What stands in the place of x, the inputs or what a layer made of them, where nothing is."""
     if baseline is None:
         return np.zeros_like(x)
+    if isinstance(baseline, str):
+        return np.broadcast_to(_average_word(choose("baseline", baseline, (MEAN,)), layer), x.shape)
     baseline = np.asarray(baseline, "float32")
     try:
         return np.broadcast_to(baseline, x.shape)
@@ -62,18 +67,37 @@ def nothing_there(baseline, x):
         ) from None
 
 
+def _average_word(name, layer):
+    """The mean of an embedding's table, `(Di,)`."""
+    if not isinstance(layer, keras.layers.Embedding):
+        where = "the inputs" if layer is None else f"the output of {layer.name!r}"
+        raise ValueError(
+            f"`baseline={name!r}` is the mean vector of an embedding's table, where x is its output. "
+            f"Received: a model that is entered at {where}"
+        )
+    # Asked as the model asks: its table may be quantized, or changed by LoRA.
+    return ops.convert_to_numpy(ops.mean(ops.cast(layer(ops.arange(layer.input_dim)), "float32"), axis=0))
+
+
+def entered(model, inputs, at):
+    """The layer whose output is x; None if the inputs themselves are."""
+    leaves = keras.tree.flatten(inputs)
+    if at is None and len(leaves) == 1 and _is_float(leaves[0]):
+        return None
+    return _layer(model, at, whole=not all(map(_is_float, leaves)))
+
+
 def entrance(model, inputs, at, options):
     """The vectors x as an array, and a function `run(x, copies)` from copies of the batch to the model's output."""
     leaves, options = keras.tree.flatten(inputs), as_arrays(options)
-    several = functools.partial(_several, options, len(leaves[0]))
-    if at is None and len(leaves) == 1 and _is_float(leaves[0]):
+    several, layer = functools.partial(_several, options, len(leaves[0])), entered(model, inputs, at)
+    if layer is None:
 
         def run_all(x, copies):
             return called(model, keras.tree.pack_sequence_as(inputs, [x]), **several(copies))
 
         return _vectors(leaves[0], "inputs"), _one_by_one(model, run_all)
     inputs = keras.tree.map_structure(lambda x: np.array(ops.convert_to_numpy(x)), inputs)
-    layer = _layer(model, at, whole=not all(map(_is_float, leaves)))
     made = []
 
     def recording(call):

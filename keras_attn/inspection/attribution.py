@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn._autodiff import pullback
-from keras_attn.inspection._entrance import at_once, chosen, entrance, nothing_there, one_number, tiled
+from keras_attn.inspection._entrance import at_once, chosen, entered, entrance, nothing_there, one_number, tiled
 from keras_attn.lookup import choose, whole_number
 
 
@@ -37,7 +37,10 @@ def attribution(
         output: the number f of each row: a channel's number, or a function of the output to `(B,)`; None if the model
             says one number only.
         method: one of the above.
-        baseline: x°, what stands for "nothing there": an array that broadcasts to `(B, S, Di)`; None for zeros.
+        baseline: x°, what stands for "nothing there": an array that broadcasts to `(B, S, Di)`; None for zeros; "mean",
+            where x is what an embedding made of words, for the mean of its table. Where a model normalises the vectors
+            of words and adds nothing to them, zeros are no word at all: the answer jumps at once when it leaves them,
+            where no step sees it, and the gap is large.
         steps: of the methods that have steps, how many, at least 1.
         at: as for `sensitivity`.
         seed: of the noise.
@@ -60,7 +63,7 @@ def attribution(
     choose("method", method, METHODS)
     whole_number("steps", steps)
     x, run = entrance(model, inputs, at, {"training": False, **options})
-    start = nothing_there(baseline, x)
+    start = nothing_there(baseline, x, entered(model, inputs, at))
 
     def function(x, copies):
         return one_number(chosen(run(x, copies), output))

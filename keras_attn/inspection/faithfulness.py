@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_attn._autodiff import compiled
-from keras_attn.inspection._entrance import at_once, chosen, entrance, nothing_there, one_number
+from keras_attn.inspection._entrance import at_once, chosen, entered, entrance, nothing_there, one_number
 from keras_attn.inspection._ranks import checked, places, ranked, real_positions
 from keras_attn.inspection.pointing import true_positions
 from keras_attn.lookup import whole_number
@@ -149,7 +149,7 @@ def faithfulness(
         whole_number(name, number)
     whole_number("steps", steps, optional=True)
     x, run = entrance(model, inputs, at, {"training": False, **_as_option(model, mask), **options})
-    real = real_positions(x.shape[:2], mask)
+    real, layer = real_positions(x.shape[:2], mask), entered(model, inputs, at)
     if not np.all(real.any(axis=1)):
         raise ValueError(
             "Each row needs a real position. "
@@ -161,7 +161,8 @@ def faithfulness(
     counts = _counts(real, steps or x.shape[1])
     # A quarter of an order's states at once, for room that the oracle's questions, which are fewer, do not waste.
     copies = at_once(-(-len(counts) // 2), x)
-    function = _of_kept(x, nothing_there(baseline, x), copies, lambda x: one_number(chosen(run(x, copies), output)))
+    start = nothing_there(baseline, x, layer)
+    function = _of_kept(x, start, copies, lambda x: one_number(chosen(run(x, copies), output)))
 
     def measured(order):
         return _measured(function, order, real, counts)

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_attn import inspection
 from zoo import reading
-from zoo.explaining import image, layers, sound, text
+from zoo.explaining import image, layers, shares, sound, text
 from zoo.explaining.cells import Cells, Given
 from zoo.explanation import Explanation
 from zoo.recognizer import BLANK, as_texts
@@ -64,10 +64,10 @@ def explain(model, said, method, title, at, say):
 
     name = method.replace("_", " ")
     say(name)
-    shares = inspection.attribution(function, cells.x, output=answer, method=method, **options)
-    parts[name] = cells.pool(shares.map[0])
+    found = shares.attribution(function, cells.x, output=answer, method=method, **options)
+    parts[name] = cells.pool(found.map[0])
     notes.append("The answer is the sum of the logits of its tokens.")
-    notes.append(f"The shares of {name} leave {shares.gap[0]:.3g} of the answer unexplained.")
+    notes.append(shares.unexplained(name, found, "the answer"))
     return Explanation(
         said.given.kind, said.given.subject, said.answer, parts, looks, cells.grid, title, tuple(notes), said.labels
     )

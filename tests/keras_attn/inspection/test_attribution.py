@@ -86,6 +86,31 @@ def test_a_unit_that_saturates_has_no_slope_and_yet_its_part():
         np.testing.assert_allclose(inspection.attribution(model, x, method=method, steps=512).map[0, 2], 1.0, rtol=1e-2)
 
 
+def normalising(width=8):
+    """A model of words that sees only where their vectors point to."""
+    inputs = keras.Input((None,), dtype="int32")
+    words = layers.Embedding(11, width, embeddings_initializer="normal", name="words")(inputs)
+    mean = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(words))
+    return keras.Model(inputs, layers.Dense(1)(mean))
+
+
+def test_from_an_average_word_more_is_explained_where_lengths_of_vectors_say_nothing():
+    model, ids = normalising(), np.random.default_rng(0).integers(0, 11, (4, T))
+    table = numpy(model.get_layer("words").embeddings)
+    model.get_layer("words").embeddings.assign(table + np.linspace(-1.0, 1.0, 8))  # The average word is none.
+    from_zeros, found = (inspection.attribution(model, ids, baseline=each) for each in (None, "mean"))
+    assert np.abs(found.gap).max() < 0.01 * np.abs(from_zeros.gap).min()
+    by_hand = numpy(model.get_layer("words").embeddings).mean(axis=0)
+    np.testing.assert_allclose(found.map, inspection.attribution(model, ids, baseline=by_hand).map, rtol=1e-4)
+
+
+def test_an_average_word_is_there_only_where_words_are():
+    with pytest.raises(ValueError, match=r"an embedding's table, where x is its output. Received: .* at the inputs"):
+        inspection.attribution(Function(lambda x: ops.sum(x, axis=(1, 2))), normal(B, T, D), baseline="mean")
+    with pytest.raises(ValueError, match="mean"):
+        inspection.attribution(classifier(), np.ones((B, T), "int32"), output=0, baseline="average")
+
+
 def test_noise_is_the_same_for_the_same_seed():
     model, x = Function(lambda x: ops.sum(x**3, axis=(1, 2))), normal(B, T, D)
     one, same, other = (inspection.attribution(model, x, method="smooth_grad", seed=seed).map for seed in (0, 0, 1))
