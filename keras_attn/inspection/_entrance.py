@@ -1,4 +1,7 @@
-"""Where vectors of positions enter a model: its inputs, or what a layer within it makes of them."""
+"""Where vectors of positions enter a model: its inputs, or what a layer within it makes of them.
+
+Positions may stand on several axes, as pixels do: here they are one, row after row.
+"""
 
 import functools
 import numbers
@@ -58,6 +61,9 @@ def nothing_there(baseline, x, layer):
     if isinstance(baseline, str):
         return np.broadcast_to(_average_word(choose("baseline", baseline, (MEAN,)), layer), x.shape)
     baseline = np.asarray(baseline, "float32")
+    if baseline.size in (x.size, x[0].size):
+        # As the inputs are, with positions on several axes.
+        baseline = baseline.reshape(-1, *x.shape[1:])
     try:
         return np.broadcast_to(baseline, x.shape)
     except ValueError:
@@ -88,7 +94,7 @@ def entered(model, inputs, at):
 
 
 def entrance(model, inputs, at, options):
-    """The vectors x as an array, and a function `run(x, copies)` from copies of the batch to the model's output."""
+    """The vectors x `(B, S, Di)`, and a function `run(x, copies)` from copies of the batch to the model's output."""
     leaves, options = keras.tree.flatten(inputs), as_arrays(options)
     several, layer = functools.partial(_several, options, len(leaves[0])), entered(model, inputs, at)
     if layer is None:
@@ -96,7 +102,7 @@ def entrance(model, inputs, at, options):
         def run_all(x, copies):
             return called(model, keras.tree.pack_sequence_as(inputs, [x]), **several(copies))
 
-        return _vectors(leaves[0], "inputs"), _one_by_one(model, run_all)
+        return _in_a_row(_vectors(leaves[0], "inputs"), _one_by_one(model, run_all))
     inputs = keras.tree.map_structure(lambda x: np.array(ops.convert_to_numpy(x)), inputs)
     made = []
 
@@ -123,7 +129,14 @@ def entrance(model, inputs, at, options):
         with replaced(layer, lambda call: functools.wraps(call)(lambda *args, **kwargs: x)):
             return called(model, many, **several(copies))
 
-    return _vectors(made[0], layer.name), _one_by_one(model, run)
+    return _in_a_row(_vectors(made[0], layer.name), _one_by_one(model, run))
+
+
+def _in_a_row(x, run):
+    """`x` `(B, ..., Di)` as `(B, S, Di)`, and a `run` of such; of `(B, S)` each vector is one number."""
+    shape = x.shape[1:]
+    flat = x.reshape(len(x), -1, shape[-1]) if len(shape) > 1 else x[..., None]
+    return flat, lambda x, copies: run(ops.reshape(x, (-1, *shape)), copies)
 
 
 def _one_by_one(model, run):
@@ -182,9 +195,10 @@ def _vectors(x, what):
     if isinstance(x, (list, tuple, dict)):
         raise ValueError(f"What is differentiated by is one array. Received: {what} of type {type(x).__name__}")
     x = np.array(ops.convert_to_numpy(x), dtype="float32")
-    if x.ndim != 3:
+    if x.ndim < 2:
         raise ValueError(
-            f"What is differentiated by are vectors of positions, (B, S, Di). Received: {what} of shape {x.shape}"
+            "What is differentiated by are positions: vectors (B, S, Di), pixels (B, H, W, C), or numbers (B, S). "
+            f"Received: {what} of shape {x.shape}"
         )
     return x
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_attn.inspection.attribution import Attribution
+
 
 def real_positions(shape, mask):
     """Booleans `(B, S)`, False at padding."""
@@ -18,9 +20,14 @@ def real_positions(shape, mask):
     return mask
 
 
+def numbers(map):
+    """The array of a map, of an `Attribution` too."""
+    return np.asarray(map.map if isinstance(map, Attribution) else map)
+
+
 def checked(what, map, real):
-    """The map, as float64, if it has finite numbers at all real positions."""
-    map = np.asarray(map, dtype="float64")
+    """The map, as float64, if it has finite numbers at all real positions; of an `Attribution` its map."""
+    map = numbers(map).astype("float64")
     if map.shape != real.shape:
         raise ValueError(
             f"`{what}` must have one number for each position, {real.shape}. Received: an array of shape {map.shape}"

@@ -47,7 +47,8 @@ def attribution(
         **options: further arguments of the call; `training=False` unless given.
 
     Returns:
-        An `Attribution`: `map` `(B, S)`, signed, and `gap` `(B,)`.
+        An `Attribution`: `map` `(B, S)`, signed, and `gap` `(B,)`. Of images the pixels' shares stand row after row:
+        `map.reshape(B, H, W)`.
 
     Example:
     >>> layer = keras.layers.Conv1D(1, kernel_size=2, kernel_initializer="ones")

@@ -112,8 +112,8 @@ def faithfulness(
     Args:
         model: a built Keras model or layer of whose rows none depends on another.
         inputs: what it is called with, as for `sensitivity`.
-        map: `(B, S)`, larger for what adds more to f; or a dictionary of several, which are then compared with the same
-            random orders and the same oracle.
+        map: `(B, S)`, larger for what adds more to f, or an `Attribution`; or a dictionary of several, which are then
+            compared with the same random orders and the same oracle.
         output: the number f of each row, as for `attribution`; a probability makes rows comparable.
         baseline: what stands for "nothing there", as for `attribution`.
         mask: boolean `(B, S)`, False at padding, which is neither removed nor counted; None for no padding. A layer

@@ -17,7 +17,7 @@ def flow(maps, residual=0.5):
 
     Args:
         maps: weights of layers that follow each other, the first one first: each `(B, H, T, T)` or `(B, T, T)`, not
-            negative.
+            negative. A dictionary of them, as `weights` returns it, is taken in its order.
         residual: in [0, 1), the share that goes past a layer by the short cut around it.
 
     Returns:

@@ -2,7 +2,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_attn.inspection._ranks import checked, real_positions
+from keras_attn.inspection._ranks import checked, numbers, real_positions
 
 
 class Pointing(NamedTuple):
@@ -35,7 +35,7 @@ def pointing(map, truth, mask=None):
     and so do in `mass` maps without positive part. Where the sign says nothing, hand over `abs(map)`.
 
     Args:
-        map: `(B, S)`, larger for what matters more.
+        map: `(B, S)`, larger for what matters more, or an `Attribution`.
         truth: boolean `(B, S)`, True at the positions that matter. Rows without any are left out, and counted.
         mask: boolean `(B, S)`, False at padding, which is no position; None for no padding.
 
@@ -53,7 +53,7 @@ def pointing(map, truth, mask=None):
     Reference: Zhang et al., 2016, https://arxiv.org/abs/1608.00507 (the pointing game); McSherry and
     Najork, 2008, https://doi.org/10.1007/978-3-540-78646-7_38 (average precision among ties).
     """
-    map = np.asarray(map, dtype="float64")
+    map = numbers(map)
     real = real_positions(map.shape, mask)
     map, truth = checked("map", map, real), true_positions(truth, real)
     rows = np.flatnonzero(truth.any(axis=1))

@@ -13,7 +13,7 @@ def relevance(maps):
 
     Args:
         maps: of layers that follow each other, the first one first: each `(B, H, T, T)`, the last one maybe
-            `(B, H, k, T)`.
+            `(B, H, k, T)`. A dictionary of them, as `attention_x_gradient` returns it, is taken in its order.
 
     Returns:
         `(B, T, S)`, float64, or `(B, k, S)` after a pooling.
@@ -29,7 +29,7 @@ def relevance(maps):
 
     Reference: Chefer et al., 2021, https://arxiv.org/abs/2103.15679, eq. 5 and 6.
     """
-    whole = None
+    whole, maps = None, maps.values() if isinstance(maps, dict) else maps
     for index, each in enumerate(maps):
         each = np.asarray(each, dtype="float64")
         if each.ndim != 4 or (whole is not None and (len(each), each.shape[3]) != whole.shape[:2]):

@@ -12,7 +12,7 @@ def rollout(maps, residual=0.5):
 
     Args:
         maps: weights of layers that follow each other, the first one first: each `(B, H, T, T)` or `(B, T, T)`, not
-            negative.
+            negative. A dictionary of them, as `weights` returns it, is taken in its order.
         residual: ρ in [0, 1), the share that goes past a layer by the short cut around it.
 
     Returns:
@@ -35,7 +35,7 @@ def of_layers(maps, residual):
     """`Â` of each layer, `(B, T, T)` of float64, checked."""
     if not 0.0 <= residual < 1.0:
         raise ValueError(f"`residual` is a share in [0, 1). Received: residual={residual}")
-    layers = []
+    layers, maps = [], maps.values() if isinstance(maps, dict) else maps
     for index, weights in enumerate(maps):
         layers.append(_of_layer(np.asarray(weights, dtype="float64"), index, residual))
         if layers[-1].shape != layers[0].shape:

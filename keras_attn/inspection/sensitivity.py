@@ -30,8 +30,9 @@ def sensitivity(model, inputs, output=None, reduce="norm", at=None, causal=False
 
     Args:
         model: a built Keras model or layer of whose rows none depends on another.
-        inputs: what it is called with. A floating-point array `(B, S, Di)` is x itself; for whole numbers, or several
-            inputs, x is what the model's embedding makes of them.
+        inputs: what it is called with. A floating-point array `(B, S, Di)` is x itself, and so is one of pixels,
+            `(B, H, W, Di)`, which are positions row after row, S = H W, or of numbers, `(B, S)`. For whole numbers, or
+            several inputs, x is what the model's embedding makes of them.
         output: what of the output counts: None for all, a channel's number, or a function of the output.
         reduce: "norm" for `sqrt(Σ J²)` over both widths, "sum" for their signed sum, None for the Jacobian itself.
         at: name or path of the layer whose output is x; None for the model's only `keras.layers.Embedding`, where there
@@ -41,11 +42,12 @@ def sensitivity(model, inputs, output=None, reduce="norm", at=None, causal=False
         **options: further arguments of the call; `training=False` unless given.
 
     Returns:
-        An array `(B, T, S)`, or `(B, S)` for an output without positions, `(B, Do)`. With `reduce=None`
+        An array `(B, T, S)`, or `(B, S)` for an output without positions, `(B, Do)`, or `(B, H, W, S)` for one of
+        pixels. With `reduce=None`
         `(B, T, Do, S, Di)` or `(B, Do, S, Di)`.
 
     Raises:
-        ValueError: if x cannot be told, or has not one vector for each position; or if the model is said to be causal
+        ValueError: if x cannot be told, or has no positions; or if the model is said to be causal
             and its output changes when later positions are left out.
 
     Example:

@@ -86,6 +86,35 @@ def test_a_unit_that_saturates_has_no_slope_and_yet_its_part():
         np.testing.assert_allclose(inspection.attribution(model, x, method=method, steps=512).map[0, 2], 1.0, rtol=1e-2)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_pixels_and_numbers_get_their_parts(method):
+    image, weights, baseline = normal(B, 4, 3, 2), normal(4, 3, 2, seed=1), normal(4, 3, 2, seed=2)
+    model = Function(lambda x: ops.sum(ops.multiply(x, weights), axis=(1, 2, 3)))
+    found = inspection.attribution(model, image, method=method, baseline=baseline, steps=2)
+    np.testing.assert_allclose(found.map.reshape(B, 4, 3), ((image - baseline) * weights).sum(-1), rtol=1e-4, atol=1e-5)
+    series, weights = normal(B, T), normal(T, seed=1)
+    model = Function(lambda x: ops.sum(ops.multiply(x, weights), axis=1))
+    found = inspection.attribution(model, series, method=method, steps=2)
+    np.testing.assert_allclose(found.map, series * weights, rtol=1e-4, atol=1e-5)
+
+
+def test_what_one_instrument_finds_the_others_take():
+    model, ids = classifier(), np.array([[1, 2, 3, 4, 5]])
+    found = inspection.attribution(model, ids, output=0, baseline="mean")
+    same = [inspection.faithfulness(model, ids, map, output=0, draws=1) for map in (found, found.map)]
+    np.testing.assert_array_equal(same[0].deleting, same[1].deleting)
+    truth = np.array([[True, False, False, False, False]])
+    assert inspection.pointing(found, truth).hit == inspection.pointing(found.map, truth).hit
+    weights = {name: each for name, each in inspection.weights(model, ids).items() if each.shape[-2] == each.shape[-1]}
+    assert weights
+    for together in (inspection.rollout, inspection.flow):
+        np.testing.assert_array_equal(together(weights), together(list(weights.values())))
+    slopes = {
+        name: each for name, each in inspection.attention_x_gradient(model, ids, output=0).items() if name in weights
+    }
+    np.testing.assert_array_equal(inspection.relevance(slopes), inspection.relevance(list(slopes.values())))
+
+
 def normalising(width=8):
     """A model of words that sees only where their vectors point to."""
     inputs = keras.Input((None,), dtype="int32")

@@ -178,10 +178,25 @@ def test_what_cannot_be_differentiated_is_said_before_anything_runs():
         inspection.sensitivity(model, ids, at="tag")
     with pytest.raises(ValueError, match="reduce"):
         inspection.sensitivity(model, ids, at="tags", reduce="mean")
-    dense = layers.Dense(2)
-    dense.build((None, 3))
-    with pytest.raises(ValueError, match=r"vectors of positions.*\(2, 3\)"):
-        inspection.sensitivity(dense, normal(2, 3))
+    with pytest.raises(ValueError, match=r"positions: vectors .*\(2,\)"):
+        inspection.sensitivity(layers.Activation("tanh"), normal(2))
+
+
+def test_pixels_are_positions_row_after_row_and_numbers_are_positions():
+    x = normal(2, 4, 5, 2)
+    image = layers.Conv2D(3, 3, padding="same")
+    image.build(x.shape)
+    found = inspection.sensitivity(image, x)  # (B, H, W, S)
+    assert found.shape == (2, 4, 5, 20)
+    near = np.zeros((4, 5), bool)
+    near[0:3, 1:4] = True
+    np.testing.assert_array_equal(found[:, 1, 2] > 0.0, np.tile(near.reshape(-1), (2, 1)))
+    dense = layers.Dense(3)
+    dense.build((None, 5))
+    kernel = ops.convert_to_numpy(dense.kernel)
+    np.testing.assert_allclose(
+        inspection.sensitivity(dense, normal(2, 5), output=1), np.abs(kernel[:, 1])[None].repeat(2, 0), rtol=1e-5
+    )
 
 
 def test_a_mask_among_the_options_of_the_call_goes_with_each_copy_and_piece():
