@@ -264,6 +264,8 @@ def _read(model, given):
     numbers = reading.read_numbers(given) if reading.is_file(given) else np.asarray(given)
     if len(shape) == 2 and (keras.backend.is_int_dtype(model.inputs[0].dtype) or _embeds(model)):
         return text.read_ids(numbers, shape[1], _words_known(model))
+    if len(shape) == 2:
+        return series.read_plain(numbers, shape)
     if len(shape) != 3:
         raise ValueError(f"A model of texts, images or series is explained. Received: a model of inputs {shape}")
     return series.read(model, preprocessor, numbers, shape)

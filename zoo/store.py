@@ -44,10 +44,10 @@ TASKS = {
 }
 #: Presets that come with the zoo, each with the SHA-256 of its list of checksums.
 PRESETS = {
-    "mixer_additive_cmudict": "b854d85ea20219eb4a23cf90e1874c67c3b8f2013300ebb07748778f7fd88ef0",
-    "mixer_additive_multi30k": "2c326d4e6d6012af4d035a160dfd84961de81c960b01ae29fc02fa4700addede",
-    "mixer_additive_physionet2012": "0e0994d5b743515d0e77444fa523d1b71d3a29f9a5286a69baec326ff65f0709",
-    "mixer_additive_reuters_headlines": "c853b164b10937e129d0e26e0a386f724439ea81d7200f64ec7a349d28c69971",
+    "mixer_additive_cmudict": "79c561120764437c1dd2367145d6e99733ddc8c9a4b17b15bdddb48b37032a24",
+    "mixer_additive_multi30k": "179af2dd4f8a4f6c3b149fa4c8f92421c05deecd667aaa39cc29c60b86761a5f",
+    "mixer_additive_physionet2012": "11f13c8d270b04797b59fa0547bb2581cb7237513f6096162e686de6388d7b4e",
+    "mixer_additive_reuters_headlines": "2eb758fb64e3b88b54f98f45fbb70e0d46d4c7ffa8b1326691b35cd5de727bae",
     "mixer_additive_reuters_r52": "defdf9b2c1a182193daa438bf4428d8579e6f10873376caf50d2339e2a01a0bb",
     "mixer_additive_reuters_r8": "f3f30e7749fa2d2f931cea023c704adb69848a3f622f11dedb05d502571f4344",
     "mixer_depthwise_conv_fashion_mnist": "6f81f5cca907348d7818c2d1de3e918484d7fea7abf3a4c6ca896a53277d5789",

@@ -372,6 +372,14 @@ def test_the_classes_of_a_card_are_named(tmp_path):
     assert found.answer.startswith(f"Output {number} ({'abcde'[number]!r}) of 5")
 
 
+def test_a_model_of_plain_numbers_is_explained():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(4, activation="tanh"), layers.Dense(2)])
+    found = zoo.explain(model, np.arange(6.0))
+    assert found.kind == "series" and found.parts["integrated gradients"].shape == (6,)
+    with pytest.raises(ValueError, match=r"series of shape \(6, 1\)"):
+        zoo.explain(model, np.arange(7.0))
+
+
 def test_numbers_of_own_data_are_explained_in_their_unit(tmp_path):
     task = zoo.MixerTextClassifier(text_backbone("additive"), 1, preprocessor=text_classifier().preprocessor)
     folders = tmp_path / "plain", tmp_path / "own"

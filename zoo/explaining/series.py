@@ -15,6 +15,12 @@ def read(model, preprocessor, numbers, shape):
     return Given("series", inputs, series, at=entrance(model, inputs))
 
 
+def read_plain(numbers, shape):
+    """One row of numbers `(T,)`, for a model without channels."""
+    series = last_steps(None, np.ravel(numbers), (*shape, 1))
+    return Given("series", series[None, :, 0], series)
+
+
 def entrance(model, inputs):
     """The name of the layer behind which numbers are differentiated by; None for the input.
 
