@@ -217,7 +217,10 @@ def explain(
     at: Annotated[str | None, typer.Option(help="The layer that makes vectors of words, if there are several.")] = None,
     backend: Annotated[str | None, typer.Option(help="tensorflow, jax or torch; else Keras's own choice.")] = None,
 ):
-    """Show what a model looks at when it answers: weights, sensitivities and shares."""
+    """Show what a model looks at when it answers: weights, sensitivities and shares.
+
+    A file of numbers has the form that `keras-attn zoo predict` takes.
+    """
     with errors_in_words():
         start_backend(backend)
         import zoo

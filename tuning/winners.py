@@ -1,6 +1,5 @@
 """The best model of each kind, as presets that `zoo.load` takes."""
 
-import os
 import shutil
 
 import zoo
@@ -38,16 +37,8 @@ def _save_model(task, data, journal, run, family):
     model = measured.model(task, journal, run)
     model.preprocessor = data.preprocessor
     folder = journal.folder / MODELS / family.kind
-    part = folder.with_name(f".part.{family.kind}")
-    for old in (part, folder):
-        shutil.rmtree(old, ignore_errors=True)
-    try:
-        zoo.save(model, part, card=_card(task, data, run, family, journal.description))
-    except OSError:
-        # Half a model would keep a full disk full.
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    os.replace(part, folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    zoo.save(model, folder, card=_card(task, data, run, family, journal.description))
 
 
 def _card(task, data, run, family, search):

@@ -79,7 +79,11 @@ def predict(
     given: Annotated[str, typer.Argument(metavar="INPUT", help="A text, or a file: an image, .wav, .npy or .csv.")],
     backend: BACKEND = None,
 ):
-    """Ask a preset about one input."""
+    """Ask a preset about one input.
+
+    Of a file of numbers the rows are steps and the columns channels. A preset that is told what is known of the steps
+    ahead takes these as the last rows, as many as it forecasts: what is known is filled in there, all else is empty.
+    """
     with errors_in_words():
         start_backend(backend)
         from zoo import answering

@@ -33,7 +33,8 @@ def answer(name, given):
     Args:
         name: a name from `zoo.presets()`, or a directory that `save` wrote.
         given: a text, for models of texts (of stories one that ends with the question), or the path of a file: an
-            image, a sound (.wav), or numbers (.npy, .csv).
+            image, a sound (.wav), or numbers (.npy, .csv). For a forecaster that is told what is known ahead the last
+            rows are the steps that it forecasts, with what is known of them filled in, and all else empty or NaN.
 
     Returns:
         Lines of text: the likeliest classes or answers with their probabilities, words with their tags, numbers, a text
@@ -46,11 +47,6 @@ def answer(name, given):
     """
     task = store.load(name)
     card = reading.read_card(name)
-    if isinstance(task, MixerForecaster) and task.ahead is not None:
-        raise ValueError(
-            f"{name} is told what is known of the steps ahead, and takes two arrays: ask it from Python, "
-            f"`zoo.load({name!r}).predict({{'series': ..., 'ahead': ...}})`. Received: {given[:40]!r}"
-        )
     for kind, words in _ANSWERS.items():
         if isinstance(task, kind):
             return words(task, _read(task, given), card)
@@ -78,9 +74,16 @@ def _read(task, given):
     numbers = reading.read_numbers(given).astype("float32")
     if isinstance(task, (MixerSpeechClassifier, MixerSpeechRecognizer, MixerAudioToText)):
         return sound.recording(task, numbers)
-    found = series.last_steps(task.preprocessor, numbers, task.input_shape)
-    series.entrance(task, found)  # Whether what is missing may be so.
-    return found
+    return _read_series(task, numbers)
+
+
+def _read_series(task, numbers):
+    """The last steps of a series; for a forecaster that is told of the steps ahead a dict of them and of what it is."""
+    told = None if getattr(task, "ahead", None) is None else series.past_and_coming(task, numbers)
+    past, shape = (numbers, task.input_shape) if told is None else (told["series"], task.backbone.input_shape)
+    past = series.last_steps(task.preprocessor, past, shape)
+    series.entrance(task, past)  # Whether what is missing may be so.
+    return past if told is None else {**told, "series": past}
 
 
 def _finite(outputs):
@@ -149,7 +152,8 @@ def _stretches(words, preprocessor):
 
 
 def _steps(task, given, card):
-    return [",".join(f"{value:.6g}" for value in step) for step in _finite(task.predict(given[None], verbose=0))[0]]
+    batch = {name: each[None] for name, each in given.items()} if isinstance(given, dict) else given[None]
+    return [",".join(f"{value:.6g}" for value in step) for step in _finite(task.predict(batch, verbose=0))[0]]
 
 
 def _continuation(task, given, card):

@@ -64,8 +64,9 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
             to 255 for models without a preprocessor), a sound (.wav of 16 bits, at the model's sample rate), or numbers
             (.npy, .csv): a series `(T,)` or `(T, C)`, an image, samples or frames of a sound, or whole numbers, `(T,)`,
             for models of those. For models of stories a text that ends with the question, or a pair of a list of
-            sentences and a question. For a forecaster that is told what is known ahead a dict of such arrays,
-            `"series"` and `"ahead"`, of which the second is held as it is.
+            sentences and a question. For a forecaster that is told what is known ahead a series whose last rows are
+            the steps that it forecasts, with what is known of them filled in and all else NaN, or a dict of arrays,
+            `"series"` and `"ahead"`; what is known is held as it is.
         out: where to write: .html for a page on which one moves over a position, .png, .svg or .pdf for a picture; None
             for nowhere.
         output: number of the output that is explained; None for the largest, and for models that answer in words.
@@ -155,7 +156,7 @@ def _explain(model, given, output, method, at, title, say, card):
         looks["sensitivity of each position"] = np.sqrt(cells.pool_rows(cells.pool(look**2)))[None]
     elif not foretells:
         notes.append("Left out: the sensitivity of each position: no layer with vectors of positions is in reach.")
-    if foretells and given.at and not np.isnan(cells.x).any():
+    if foretells and given.at and not np.isnan(given.subject).any():
         # What a forecast starts from goes around the layer that standardises.
         options = {"at": at}
     if answers.ndim == 1 or foretells:
@@ -250,18 +251,17 @@ def _read(model, given):
     if _names(model) == SOUND:
         return sound.read(model, given)
     if _names(model) == TOLD:
-        return series.read_told(preprocessor, given, {each.name: tuple(each.shape) for each in model.inputs})
+        shapes = {each.name: tuple(each.shape) for each in model.inputs}
+        return series.read_told(model, given if isinstance(given, dict) else _numbers(given), shapes)
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple):
         raise ValueError(
             "A model without a preprocessor is explained if it has one input: the number of each word, a series "
             f"or an image. Received: inputs of shapes {shape}"
         )
-    if isinstance(given, str) and not reading.is_file(given):
-        raise ValueError(f"The model takes no texts: name a file of an image or of numbers. Received: {given[:40]!r}")
     if len(shape) == 4:
-        return image.read(preprocessor, given, shape[1:])
-    numbers = reading.read_numbers(given) if reading.is_file(given) else np.asarray(given)
+        return image.read(preprocessor, _no_text(given), shape[1:])
+    numbers = _numbers(given)
     if len(shape) == 2 and (keras.backend.is_int_dtype(model.inputs[0].dtype) or _embeds(model)):
         return text.read_ids(numbers, shape[1], _words_known(model))
     if len(shape) == 2:
@@ -269,3 +269,15 @@ def _read(model, given):
     if len(shape) != 3:
         raise ValueError(f"A model of texts, images or series is explained. Received: a model of inputs {shape}")
     return series.read(model, preprocessor, numbers, shape)
+
+
+def _numbers(given):
+    """An array, as it is or from a file."""
+    return reading.read_numbers(given) if reading.is_file(_no_text(given)) else np.asarray(given)
+
+
+def _no_text(given):
+    """What is given, if it is no text but that which names a file."""
+    if isinstance(given, str) and not reading.is_file(given):
+        raise ValueError(f"The model takes no texts: name a file of an image or of numbers. Received: {given[:40]!r}")
+    return given

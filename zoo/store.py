@@ -1,7 +1,10 @@
 """Presets: trained models as directories of data. Saving, loading, and the list of those that come with the zoo."""
 
+import contextlib
 import hashlib
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -151,6 +154,9 @@ def _build(directory):
 def save(task, directory, card=None, weights="float32", files=None):
     """Writes a task model as a preset: configs, vocabulary, weights, card and checksums.
 
+    The directory is there whole or not at all: what is written stands beside it, as `.NAME.part`, until all of it is,
+    and when something fails it is removed. After a kill the next `save` removes it.
+
     Args:
         task: one of the zoo's task models.
         directory: path of a directory that is empty or does not exist yet.
@@ -160,26 +166,65 @@ def save(task, directory, card=None, weights="float32", files=None):
 
     Raises:
         TypeError, ValueError: for what is no task model of the zoo, or other `weights`.
-        PresetError: if the directory holds anything, or float16 cannot hold a weight. Nothing is written then.
+        PresetError: if the directory holds anything or cannot be written, or float16 cannot hold a weight. Nothing is
+            written then.
     """
     if type(task) not in TASKS.values():
         raise TypeError(f"A preset holds one of {', '.join(TASKS)}. Received: {type(task).__name__}")
     if weights not in ("float32", "float16"):
         raise ValueError(f"`weights` must be 'float32' or 'float16'. Received: weights={weights!r}")
-    directory = Path(directory)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise PresetError(f"A preset is written into an empty directory, and {directory} is not empty.")
+    check_free(directory)
     if weights == "float16":
         _check_half(task)
-    _copy_untrained(task).save_to_preset(str(directory))
-    if weights == "float16":
-        for file in directory.glob("*.weights.h5"):
-            _halve(file)
-    for name, content in (files or {}).items():
-        (directory / name).write_bytes(content)
-    if card is not None:
-        cards.write(card, directory)
-    safety.write_checksums(directory)
+    with _written_whole(Path(directory).resolve()) as part:
+        _copy_untrained(task).save_to_preset(str(part))
+        if weights == "float16":
+            for file in part.glob("*.weights.h5"):
+                _halve(file)
+        for name, content in (files or {}).items():
+            (part / name).write_bytes(content)
+        if card is not None:
+            cards.write(card, part)
+        safety.write_checksums(part)
+
+
+def check_free(directory):
+    """Raises `PresetError` unless a preset can be written there: into an empty directory, or one that is made."""
+    directory = Path(directory).resolve()
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise PresetError(
+            f"A preset is written into an empty directory, and {directory} is not empty: name another one."
+        )
+    there = next(folder for folder in (directory, *directory.parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise PresetError(f"A preset cannot be written to {directory}: {there} is no folder that you may write into.")
+
+
+@contextlib.contextmanager
+def _written_whole(directory):
+    """A folder to write into, which takes the directory's place when all is written; if that fails nothing is left."""
+    if directory.exists() and not _can_be_replaced(directory):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+            for each in Path(folder).iterdir():
+                shutil.move(each, directory)
+        return
+    part = directory.with_name(f".{directory.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if directory.exists():
+            directory.rmdir()  # Not every system renames to a name that is taken.
+        os.replace(part, directory)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _can_be_replaced(directory):
+    """Whether a directory can make room for another of its name: not if someone stands in it, or it is a disk."""
+    return directory != Path.cwd() and not os.path.ismount(directory) and os.access(directory.parent, os.W_OK)
 
 
 def _find(name):

@@ -28,14 +28,18 @@ def train(name, directory, work, epochs=None):
     Args:
         name: a name from `zoo.recipes.RECIPES`.
         directory: where the preset is written; it must be empty or not exist.
-        work: directory of the state of the runs; what is there already is not trained again.
+        work: directory of the state of the runs, not in `directory`; what is there already is not trained again.
         epochs: fewer passes than the recipe's, to try it out.
 
     Returns:
         The preset's card, a dict.
+
+    Raises:
+        PresetError: if no preset can be written into the directory; nothing is trained then.
     """
     recipe = RECIPES[choose("recipe", name, RECIPES)]
     work = Path(work)
+    _check_places(directory, work)
     work.mkdir(parents=True, exist_ok=True)
     course = _Course(recipe, work, epochs or recipe.epochs)
     runs = {seed: course.run(seed) for seed in recipe.seeds}
@@ -43,6 +47,16 @@ def train(name, directory, work, epochs=None):
     task = course.build(best)
     task.set_weights(runs[best][1])
     return _publish(course, task, {seed: progress for seed, (progress, _) in runs.items()}, best, directory)
+
+
+def _check_places(directory, work):
+    """Raises before hours of training if the preset could not be written in the end."""
+    store.check_free(directory)
+    if Path(directory).resolve() in (work.resolve(), *work.resolve().parents):
+        raise store.PresetError(
+            "The state of the runs would lie where the preset is written, which must be empty. Received: "
+            f"work={str(work)!r}, directory={str(directory)!r}"
+        )
 
 
 def rehearse(recipe, work, epochs=None):
@@ -206,10 +220,16 @@ def _card(course, task, runs, best):
         "training_s": [round(run["seconds"]) for run in runs.values()],
         "latency_ms": _latency(course, task),
         "weights": "float16",
-        "trained_with": f"keras {keras.__version__}, keras-hub {keras_hub.__version__}, {backend}, CPU",
+        "trained_with": f"keras {keras.__version__}, keras-hub {keras_hub.__version__}, {backend}, {_device()}",
         "command": f"KERAS_ATTN_DATA=DIRECTORY KERAS_BACKEND={backend} python -m zoo.train {recipe.name}",
     }
     return {name: value for name, value in card.items() if value != {}}
+
+
+def _device():
+    """What the backend computes on, where it is not told otherwise: "CPU", "GPU" or "TPU"."""
+    place = str(keras.ops.ones(1).device).upper()
+    return next((kind for kind in ("CPU", "TPU") if kind in place), "GPU")
 
 
 def _latency(course, task, repeats=31):
@@ -227,7 +247,7 @@ def _latency(course, task, repeats=31):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m zoo.train", description=__doc__)
     parser.add_argument("name", metavar="NAME", help=f"one of: {', '.join(RECIPES)}")
-    parser.add_argument("--directory", help="where the preset is written (default: ./NAME)")
+    parser.add_argument("--directory", help="an empty or new folder for the preset (default: ./NAME)")
     parser.add_argument("--work", help="where the state of the runs is kept (default: ./NAME.work)")
     parser.add_argument("--epochs", type=int, help="fewer passes than the recipe's, to try it out")
     chosen = parser.parse_args(arguments)
@@ -237,7 +257,7 @@ def main(arguments=None):
         parser.error(str(error))
     try:
         card = train(name, chosen.directory or name, chosen.work or f"{name}.work", epochs=chosen.epochs)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, store.PresetError) as error:
         parser.exit(2, f"{error}\n")
     print(f"test {card['score_is']} {card['test_score']:.4f} (by seed: {card['test_score_by_seed']})")
 

@@ -167,13 +167,11 @@ def test_a_family_that_fails_is_recorded_and_the_others_go_on(tmp_path, capsys):
 def test_a_disk_that_fills_up_while_models_are_saved_loses_nothing(tmp_path):
     task = dataclasses.replace(DIGITS, mixers=("gated_conv",))
 
-    def half(task, directory, **_):
-        directory.mkdir(parents=True)
-        (directory / "model.weights.h5").touch()
+    def full(card, directory):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(zoo, "save", half)
+        patched.setattr(zoo.cards, "write", full)
         with pytest.raises(SearchFolderError, match="The disk is full: make room"):
             search(task, out=tmp_path)
     assert not list((tmp_path / "models").iterdir()) and not (tmp_path / "results.json").exists()

@@ -193,8 +193,60 @@ def test_numbers_that_are_no_such_series_are_refused_in_a_sentence(saved, tmp_pa
             answering.answer(str(tmp_path / type(task).__name__), str(tmp_path / "x.npy"))
 
 
-def test_a_forecaster_that_is_told_what_comes_is_asked_from_python(saved):
-    backbone = zoo.MixerSeriesBackbone(3, mixer="gru", hidden_dim=8)
-    name = saved(zoo.MixerForecaster(backbone, 2, targets=[2], ahead=[0, 1]))
-    with pytest.raises(ValueError, match="takes two arrays: ask it from Python"):
-        answering.answer(name, "x.npy")
+def told(**options):
+    """A forecaster of channel 1 for two steps, told of channels 2 and 0, in this order."""
+    preprocessor = zoo.MixerSeriesPreprocessor([0, 1, 2], [1, 2, 3], sequence_length=7, targets=[1], ahead=[2, 0])
+    backbone = zoo.MixerSeriesBackbone(3, sequence_length=7, mixer="gru", hidden_dim=11, **options)
+    return zoo.MixerForecaster(backbone, 2, targets=[1], preprocessor=preprocessor, ahead=[2, 0])
+
+
+def with_steps_ahead():
+    """Eleven steps, and two ahead, of which channel 1 is not known."""
+    rows = SERIES.copy()
+    rows[-2:, 1] = np.nan
+    return rows
+
+
+def test_a_forecaster_is_told_of_the_steps_ahead_by_the_last_rows_of_a_file(saved, tmp_path):
+    task, rows, path = told(), with_steps_ahead(), tmp_path / "rows.csv"
+    written = [",".join("" if np.isnan(cell) else str(cell) for cell in row) for row in rows]
+    path.write_text("\n".join(["rain,cars,hour", *written]), encoding="utf-8")
+    lines = answering.answer(saved(task), str(path))
+    expected = task.predict({"series": rows[None, :-2], "ahead": rows[None, -2:, [2, 0]]}, verbose=0)[0]
+    np.testing.assert_allclose([float(line) for line in lines], expected[:, 0], rtol=1e-4)
+    rows[-1, 0] += 1
+    np.save(tmp_path / "other.npy", rows)
+    first, last = answering.answer(str(tmp_path / "preset"), str(tmp_path / "other.npy"))
+    assert first == lines[0] and last != lines[1]
+
+
+def test_rows_that_are_no_steps_ahead_are_refused(saved, tmp_path):
+    rows, name = with_steps_ahead(), saved(told())
+    refused = [
+        (SERIES, "Received: of these steps 0 of these numbers missing, and 2 others filled in"),
+        (np.where(np.arange(13)[:, None] > 11, np.nan, rows), "2 of these numbers missing, and 0 others"),
+        (rows[-8:], r"at least 9 rows of 3 numbers .* Received: an array of shape \(8, 3\)"),
+        (rows[:, :2], r"Received: an array of shape \(13, 2\)"),
+        (rows[0, 0], r"Received: an array of shape \(\)"),
+    ]
+    for numbers, message in refused:
+        np.save(tmp_path / "x.npy", numbers)
+        with pytest.raises(ValueError, match=rf"told columns \[2, 0\], counted from 0, of the steps .*{message}"):
+            answering.answer(name, str(tmp_path / "x.npy"))
+    for ask in (answering.answer, zoo.explain):
+        with pytest.raises(ValueError, match="The model takes no texts: name a file"):
+            ask(name, "good fun")
+
+
+def test_of_what_has_been_numbers_may_be_missing_if_the_model_knows_of_such(tmp_path):
+    rows = with_steps_ahead()
+    rows[8, 0] = np.nan
+    np.save(tmp_path / "x.npy", rows)
+    zoo.save(told(), tmp_path / "whole")
+    for ask in (answering.answer, zoo.explain):
+        with pytest.raises(ValueError, match="no series with missing numbers"):
+            ask(str(tmp_path / "whole"), str(tmp_path / "x.npy"))
+    zoo.save(told(marks_missing=True), tmp_path / "marked")
+    assert len(answering.answer(str(tmp_path / "marked"), str(tmp_path / "x.npy"))) == 2
+    found = zoo.explain(str(tmp_path / "marked"), str(tmp_path / "x.npy"))
+    assert all(np.isfinite(part).all() for part in found.parts.values())

@@ -192,8 +192,16 @@ def test_a_forecaster_told_what_is_ahead_is_explained_by_its_series(tmp_path):
     assert found.answer == "The model forecasts 3 numbers, 1 a step."
     assert [look.shape for look in found.looks.values()] == [(1, T, T)]
     assert [part.shape for part in found.parts.values()] == [(T,), (T,)]
+    rows = normal(T + 3, 2)
+    told = {"series": rows[:-3], "ahead": rows[-3:, 1:]}
+    whole = zoo.explain(model, np.where(np.arange(T + 3)[:, None] < T, rows, [np.nan, 1] * rows))
+    for part, expected in zip(whole.parts.values(), zoo.explain(model, told).parts.values(), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"told columns \[1\], counted from 0, .* and 3 others filled in"):
+        zoo.explain(model, rows)
+    nameless = keras.Model(model.input, model.output)  # It does not say which channels are known.
     with pytest.raises(ValueError, match=r"takes a dict of arrays, \['ahead', 'series'\].* Received: ndarray"):
-        zoo.explain(model, normal(T, 2))
+        zoo.explain(nameless, rows)
     with pytest.raises(ValueError, match=r"is told \(3, 1\) numbers ahead. Received: an array of \(4, 1\)"):
         zoo.explain(model, {"series": normal(T, 2), "ahead": normal(4, 1)})
 

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import h5py
 import keras
@@ -171,6 +174,59 @@ def test_weights_too_large_for_half_precision_are_refused(tmp_path):
 def test_a_preset_is_not_written_over_another(preset):
     with pytest.raises(zoo.PresetError, match="not empty"):
         store.save(text_classifier(), preset)
+
+
+@pytest.mark.parametrize("fails", [keras_hub.models.Task.save_to_preset, safety.write_checksums])
+def test_when_writing_fails_nothing_is_left_and_what_a_kill_left_is_no_hindrance(tmp_path, monkeypatch, fails):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    task, part = text_classifier(), tmp_path / ".preset.part"
+    with monkeypatch.context() as patched:
+        patched.setattr(safety if fails is safety.write_checksums else keras_hub.models.Task, fails.__name__, stop)
+        with pytest.raises(KeyboardInterrupt):
+            store.save(task, tmp_path / "preset")
+    assert not list(tmp_path.iterdir())
+    part.mkdir()  # As a kill leaves it.
+    (part / "half.weights.h5").touch()
+    store.save(task, tmp_path / "preset")
+    assert [path.name for path in tmp_path.iterdir()] == ["preset"]
+    store.load(tmp_path / "preset")
+
+
+KILLED = """
+import os, signal
+from tests.zoo.helpers import text_classifier
+from zoo import safety, store
+safety.write_checksums = lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+store.save(text_classifier(), {directory!r})
+"""
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_directory_is_as_it_was(tmp_path):
+    code = KILLED.format(directory=str(tmp_path / "preset"))
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert not (tmp_path / "preset").exists()
+    store.save(text_classifier(), tmp_path / "preset")
+    assert [path.name for path in tmp_path.iterdir()] == ["preset"]
+
+
+def test_a_folder_in_which_one_stands_is_filled_and_not_replaced(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    store.save(text_classifier(), ".")
+    store.load(".")
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+def test_where_no_folder_can_be_made_is_said_before(tmp_path):
+    (tmp_path / "file").touch()
+    for name in ("file", "file/preset"):
+        with pytest.raises(zoo.PresetError, match=r"file .*name another one|file is no folder that you may write into"):
+            store.check_free(tmp_path / name)
+    store.check_free(tmp_path / "new" / "preset")
+    assert not (tmp_path / "new").exists()
 
 
 def test_only_tasks_of_the_zoo_are_saved(tmp_path):

@@ -2,6 +2,7 @@ import gzip
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -169,6 +170,40 @@ def test_a_wrong_recipe_shows_near_ones(capsys):
     with pytest.raises(SystemExit):
         train.main(["mixer_gru_sst"])
     assert "Did you mean 'mixer_gru_sst2'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("work", ["work", "preset/work"])
+def test_where_no_preset_can_be_written_is_said_before_anything_is_trained(tmp_path, monkeypatch, capsys, work):
+    monkeypatch.setitem(recipes.RECIPES, "small", SMALL)
+    monkeypatch.setattr(train, "_Course", lambda *_: pytest.fail("trained"))
+    if work == "work":
+        (tmp_path / "preset").mkdir()
+        (tmp_path / "preset" / "thesis.txt").touch()
+    with pytest.raises(SystemExit) as stopped:
+        train.main(["small", "--directory", str(tmp_path / "preset"), "--work", str(tmp_path / work)])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and len(said.splitlines()) == 1
+    assert ("preset is not empty: name another one" if work == "work" else "The state of the runs would lie") in said
+    assert not (tmp_path / work).exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("/job:localhost/replica:0/task:0/device:GPU:0", "GPU"),
+        ("cuda:0", "GPU"),
+        ("mps:0", "GPU"),
+        ("TPU_0(process=0,(0,0,0,0))", "TPU"),
+        ("TFRT_CPU_0", "CPU"),
+    ],
+)
+def test_a_card_says_what_was_computed_on(monkeypatch, place, kind):
+    monkeypatch.setattr(keras.ops, "ones", lambda shape: SimpleNamespace(device=place))
+    assert train._device() == kind
+
+
+def test_the_device_is_found_on_every_backend():
+    assert train._device() in ("CPU", "GPU", "TPU")
 
 
 def test_a_card_says_for_reading_what_it_holds():

@@ -35,8 +35,11 @@ def entrance(model, inputs):
     return names[0] if names else None
 
 
-def read_told(preprocessor, given, shapes):
+def read_told(model, given, shapes):
     """One series, and what is known of the steps ahead, `(horizon, K)`, which is held as it is."""
+    preprocessor = getattr(model, "preprocessor", None)
+    if not isinstance(given, dict) and getattr(model, "ahead", None) is not None:
+        given = past_and_coming(model, given)
     if not isinstance(given, dict) or set(given) != set(shapes):
         raise ValueError(
             f"The model takes a dict of arrays, {sorted(shapes)}, given from Python: `zoo.explain(model, dict)`. "
@@ -46,7 +49,39 @@ def read_told(preprocessor, given, shapes):
     if ahead.shape != shapes["ahead"][1:]:
         raise ValueError(f"The model is told {shapes['ahead'][1:]} numbers ahead. Received: an array of {ahead.shape}")
     inputs = {"series": series[None], "ahead": ahead[None]}
-    return Given("series", inputs if preprocessor is None else preprocessor(inputs), series)
+    at = entrance(model, series) if np.isnan(series).any() else None
+    return Given("series", inputs if preprocessor is None else preprocessor(inputs), series, at=at)
+
+
+def past_and_coming(forecaster, numbers):
+    """What a forecaster that is told of the steps ahead takes, from one array, whose last rows are those steps.
+
+    Args:
+        forecaster: a `MixerForecaster` with `ahead`.
+        numbers: `(T + horizon, C)`; in the last `horizon` rows the channels `ahead` are there, and all others NaN.
+
+    Returns:
+        A dict of `"series"`, `(T, C)`, and `"ahead"`, `(horizon, K)`, float32.
+
+    Raises:
+        ValueError: for rows of another form.
+    """
+    known, horizon, channels = forecaster.ahead, forecaster.horizon, forecaster.backbone.channels
+    least = (forecaster.backbone.sequence_length or 1) + horizon
+    numbers = np.asarray(numbers, "float32")
+    there = ~np.isnan(numbers[-horizon:]) if numbers.ndim else None
+    if numbers.ndim != 2 or numbers.shape[1] != channels or len(numbers) < least:
+        fault = f"an array of shape {numbers.shape}"
+    elif not there[:, known].all() or there.sum() != horizon * len(known):
+        missing, besides = (~there[:, known]).sum(), np.delete(there, known, axis=1).sum()
+        fault = f"of these steps {missing} of these numbers missing, and {besides} others filled in"
+    else:
+        return {"series": numbers[:-horizon], "ahead": numbers[-horizon:, known]}
+    raise ValueError(
+        f"The model is told columns {known}, counted from 0, of the steps that it forecasts: of at least {least} rows "
+        f"of {channels} numbers the last {horizon} are those steps, in which these columns are filled in and no "
+        f"others. Received: {fault}"
+    )
 
 
 def last_steps(preprocessor, numbers, shape):
@@ -67,7 +102,7 @@ def cells(model, given, lengths):
     fitting = [count for count in lengths if 1 < count <= min(length, 4 * SPANS)]
     count = fitting[0] if fitting else min(length, SPANS)
     cell = np.arange(length) * count // length
-    if not isinstance(given.inputs, dict):
+    if not isinstance(given.inputs, dict) or given.at:
         return Cells(count, None, given.inputs, lambda model: model, cell)
 
     def of_series(model):
