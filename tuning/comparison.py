@@ -25,6 +25,7 @@ from tuning.progress import Silent
 from tuning.reporting import report
 from tuning.runner import Runner, hand_over
 from tuning.session import Session
+from zoo import store
 
 #: Seconds for which a worker waits for a sign of life of the chief that measures and writes results.
 PATIENCE = 600.0
@@ -236,13 +237,26 @@ def _with_failed(verdict, found):
 
 
 def _try_out(family, task, data, budget):
-    """Sizes that cannot be met, and mixers that cannot do the task, show before any training."""
+    """Sizes that cannot be met, mixers that cannot do it, and models that cannot be saved show before any training."""
     mixer = spaces.realise(family, spaces.defaults(family, task))
     width, _ = budget.solve(mixer)
     try:
-        task.model(mixer, width, 0.0)(data.valid.take(slice(1)).x)
+        model = task.model(mixer, width, 0.0)
+        model(data.valid.take(slice(1)).x)
     except Exception as error:
         raise ValueError(f"{family.name} cannot do the task {task.name}: {error}") from error
+    if family.kind in winners.KINDS:
+        _check_model(task, model)
+
+
+def _check_model(task, model):
+    try:
+        store.check_class(model)
+    except TypeError as error:
+        raise ValueError(
+            f"The best models of the task {task.name} could not be saved: its `model` must make a task model of the "
+            f"zoo. {error}"
+        ) from None
 
 
 def _check_batch(task, data):

@@ -9,6 +9,8 @@ from tuning.factors import families as measured
 from tuning.reporting import words
 
 MODELS = "models"
+#: Of each of these the best model is saved; of controls none is.
+KINDS = ("implicit", "explicit", "hybrid")
 
 
 def save(task, data, journal, found, candidates):
@@ -26,7 +28,7 @@ def save(task, data, journal, found, candidates):
     """
     by_name = {family.name: family for family in found}
     models = {}
-    for kind in ("implicit", "explicit", "hybrid"):
+    for kind in KINDS:
         best = decide.best_of(candidates, kind)
         if best is not None:
             models[kind] = f"{MODELS}/{kind}"

@@ -162,8 +162,7 @@ def save(task, directory, card=None, weights="float32", files=None):
         TypeError, ValueError: for what is no task model of the zoo, or other `weights`.
         PresetError: if the directory holds anything, or float16 cannot hold a weight. Nothing is written then.
     """
-    if type(task) not in TASKS.values():
-        raise TypeError(f"A preset holds one of {', '.join(TASKS)}. Received: {type(task).__name__}")
+    check_class(task)
     if weights not in ("float32", "float16"):
         raise ValueError(f"`weights` must be 'float32' or 'float16'. Received: weights={weights!r}")
     directory = Path(directory)
@@ -180,6 +179,12 @@ def save(task, directory, card=None, weights="float32", files=None):
     if card is not None:
         cards.write(card, directory)
     safety.write_checksums(directory)
+
+
+def check_class(task):
+    """Raises `TypeError` for what is no task model of the zoo, which no preset can hold."""
+    if type(task) not in TASKS.values():
+        raise TypeError(f"A preset holds one of {', '.join(TASKS)}. Received: {type(task).__name__}")
 
 
 def _find(name):

@@ -228,6 +228,7 @@ def test_a_loss_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch):
             "multi_head.* cannot do the task digits",
         ),
         (dataclasses.replace(BLOBS, batch_size=65), {}, "An epoch of 64 examples must fill a batch"),
+        (dataclasses.replace(BLOBS, mixers=("gru",)), {}, "could not be saved.*a task model of the zoo.*: Sequential"),
         (["digits"], {}, "Unknown task"),
     ],
 )
