@@ -17,8 +17,9 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine import trial as trial_module
 
-# Private, but there is no other way to give back a lock that keras-tuner keeps.
+# Private, but there is no other way to give back a lock that keras-tuner keeps, nor to restore a grid.
 from keras_tuner.src.engine import oracle as locks
+from keras_tuner.src.tuners import gridsearch
 
 from tuning import state
 
@@ -176,6 +177,9 @@ class SafeOracle:
         if self.attempts is not None and self._starts[trial.trial_id] >= self.attempts:
             trial.status = Status.FAILED
             self.end_order.append(trial.trial_id)
+            if hasattr(self, "_populate_next"):
+                # A grid goes on from what has ended, however it did.
+                self._populate_next.append(trial.trial_id)
             self._check_consecutive_failures()
         else:
             # Not running: the Bayesian oracle would look for a score.
@@ -232,6 +236,7 @@ class SafeOracle:
             "trials": [trial.get_state() for trial in self.trials.values()],
             "starts": dict(self._starts),
             "told": self.told,
+            "grid": _grid(self),
             "random_states": {name: _random_state(value) for name, value in self._random_states().items()},
         }
 
@@ -241,6 +246,8 @@ class SafeOracle:
         super().set_state(state)
         self._starts = collections.Counter(state["starts"])
         self.told = state.get("told", False)
+        if state.get("grid") is not None:
+            self._ordered_ids, self._populate_next = _linked(state["grid"]["order"]), state["grid"]["next"]
         # Who is at work now has a whole lease to be heard of.
         self._seen = dict.fromkeys(self.ongoing_trials, self.clock())
         self.tuner_ids = set(self.ongoing_trials)
@@ -427,6 +434,26 @@ def _active(hyperparameters):
     for name in (names - active) & hyperparameters.values.keys():
         del hyperparameters.values[name]
     return hyperparameters
+
+
+def _grid(oracle):
+    """Of a grid search, which keeps neither: its trials, ordered by their values, and those that it goes on from."""
+    if not hasattr(oracle, "_ordered_ids"):
+        return None
+    linked = oracle._ordered_ids
+    order, index = [], linked._next_index[None]
+    while index is not None:
+        order.append(linked._memory[index])
+        index = linked._next_index[index]
+    return {"order": order, "next": list(oracle._populate_next)}
+
+
+def _linked(order):
+    """What keeps a grid's trials in order."""
+    linked = gridsearch.LinkedList()
+    for trial_id in order:
+        linked.insert(trial_id)
+    return linked
 
 
 def _random_state(value):

@@ -1,5 +1,6 @@
 """Each fault of keras-tuner's: its own classes have it (when they no longer do, a test here fails), ours do not."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -39,6 +40,10 @@ class SafeBayesian(SafeOracle, keras_tuner.oracles.BayesianOptimizationOracle):
     pass
 
 
+class SafeGrid(SafeOracle, keras_tuner.oracles.GridSearchOracle):
+    pass
+
+
 class PlainTuner(base_tuner.BaseTuner):
     def run_trial(self, trial):
         return {"score": self.work(trial)}
@@ -53,6 +58,8 @@ ORACLES = {
     "safe": SafeRandom,
     "plain bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
     "safe bayesian": SafeBayesian,
+    "plain grid": keras_tuner.oracles.GridSearchOracle,
+    "safe grid": SafeGrid,
 }
 
 
@@ -70,6 +77,15 @@ def space():
 def line():
     hp = keras_tuner.HyperParameters()
     hp.Float("x", 0.0, 1.0)
+    return hp
+
+
+def grid():
+    """Seven combinations: three families, the second of which has a choice of its own."""
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("mixer", ["gru", "multi_head", "pooling"])
+    with hp.conditional_scope("mixer", ["multi_head"]):
+        hp.Choice("heads", [1, 2, 3, 5, 7])
     return hp
 
 
@@ -160,6 +176,34 @@ def test_the_bayesian_oracle_goes_on_with_its_random_numbers(kind, tmp_path):
     assert values(resumed) == values(whole)
     restored = make_tuner(kind, tmp_path / "killed", work, **options).oracle._random_state
     assert restored.uniform() == whole.oracle._random_state.uniform()
+
+
+@pytest.mark.parametrize("kind", [pytest.param("plain grid", marks=BOTH[0].marks), "safe grid"])
+def test_a_grid_goes_on_after_any_of_its_trials(kind, tmp_path):
+    options = {"hyperparameters": grid(), "max_trials": 17}
+    whole = make_tuner(kind, tmp_path / "whole", **options)
+    whole.search()
+    assert len(values(whole)) == 7
+    for _ in range(4):
+        # A process does one trial, and is killed in the next one.
+        with pytest.raises(Killed):
+            make_tuner(kind, tmp_path / "killed", dies_at(2, lambda trial: 0.5), **options).search()
+    resumed = make_tuner(kind, tmp_path / "killed", **options)
+    resumed.search()
+    assert values(resumed) == values(whole)
+
+
+def test_a_grid_goes_on_behind_what_kills_the_process(tmp_path):
+    def work(trial):
+        if trial.hyperparameters.values.get("heads") == 3:
+            raise Killed
+        return 0.5
+
+    for _ in range(3):
+        with contextlib.suppress(Killed):
+            make_tuner("safe grid", tmp_path, work, hyperparameters=grid(), max_trials=17).search()
+    statuses = [trial.status for trial in make_tuner("safe grid", tmp_path).oracle.trials.values()]
+    assert statuses.count("COMPLETED") == 6 and statuses.count("FAILED") == 1
 
 
 def test_a_full_disk_is_said(tmp_path):
