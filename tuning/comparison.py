@@ -29,6 +29,9 @@ from zoo import store
 
 #: Seconds for which a worker waits for a sign of life of the chief that measures and writes results.
 PATIENCE = 600.0
+#: A run has failed during which the search's own process died so often, with no other run ended in between. Kills from
+#: outside do not add up to it: of fifty at random moments one in about ten hits the run that the one before has hit.
+DEATHS = 5
 
 
 def compare(
@@ -175,7 +178,8 @@ def _carry_out(task, data, chosen, search, out, budget, workers, limits, progres
     journal = Journal(out, search, progress.warn, alone=not apart)
     budget.remember(journal.folder)
     do, step = Runner(task, data, journal).do, measures.step(data.valid, task.measure)
-    leases = {} if apart else {"lease": math.inf, "attempts": None}
+    attempts = {"attempts": None if workers else DEATHS, "in_a_row": True}
+    leases = {} if apart else {"lease": math.inf, **attempts}
     # The workers of several machines wait for who leads until results are written.
     with signs.given(out) if apart and leads else contextlib.nullcontext():
         # Who leads gives trials out, and so has an order.

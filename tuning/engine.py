@@ -7,6 +7,7 @@ Written against keras-tuner 1.4.8; each fault that is mended has a test that sho
 """
 
 import collections
+import contextlib
 import functools
 import os
 import threading
@@ -22,6 +23,7 @@ from keras_tuner.src.engine import oracle as locks
 from keras_tuner.src.tuners import gridsearch
 
 from tuning import state
+from tuning.journal import SearchFolderError
 
 Status = trial_module.TrialStatus
 #: Seconds until a process asks again, if there is no trial for it now.
@@ -66,15 +68,18 @@ class SafeOracle:
         lease: seconds, above 0, within which a worker must give a sign of life.
         attempts: how often a trial may begin, at least 1; None for any number, where what kills a process is kept from
             this one.
+        in_a_row: whether of a trial's beginnings only those count since another ended. Where one process runs all, a
+            kill from outside mostly meets another trial than the one before; a trial that kills is met each time.
         family: the name of the hyperparameter, a `Choice`, whose values fail apart; None for all together.
         clock: a function that returns seconds, for tests.
         **kwargs: the oracle's; `max_consecutive_failed_trials` is the limit of each family.
     """
 
-    def __init__(self, *args, lease=60.0, attempts=2, family=None, clock=time.monotonic, **kwargs):
+    def __init__(self, *args, lease=60.0, attempts=2, in_a_row=False, family=None, clock=time.monotonic, **kwargs):
         super().__init__(*args, **kwargs)
         self.lease = lease
         self.attempts = attempts
+        self.in_a_row = in_a_row
         self.family = family
         self.clock = clock
         #: Why the search cannot go on; None if it can.
@@ -127,6 +132,8 @@ class SafeOracle:
         trial.hyperparameters = _active(trial.hyperparameters)
         with self._write:
             super().end_trial(trial)
+            if self.in_a_row:
+                self._starts.clear()
             # Once more, now that it is no longer among those that run.
             self.save()
 
@@ -369,9 +376,11 @@ class SafeTuner:
     def _try_run_and_update_trial(self, trial, *fit_args, **fit_kwargs):
         try:
             super()._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SearchFailed):
             if not self._is_worker():
-                self.oracle.release(trial.trial_id)
+                # Where the disk is full it may not be written; what stopped the search is to be told all the same.
+                with contextlib.suppress(SearchFolderError):
+                    self.oracle.release(trial.trial_id)
             raise
 
     def _configure_tensorboard_dir(self, callbacks, trial, execution=0):

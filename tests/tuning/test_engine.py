@@ -246,12 +246,26 @@ def test_where_what_kills_is_kept_away_a_killed_process_s_trial_never_fails(tmp_
     assert {trial.status for trial in tuner.oracle.trials.values()} == {"COMPLETED"}
 
 
-def test_ctrl_c_is_no_attempt(tmp_path):
+@pytest.mark.parametrize("in_a_row", [False, True])
+def test_beginnings_in_a_row_are_those_since_another_trial_ended(in_a_row, tmp_path):
+    oracle = in_folder(make_oracle("safe", in_a_row=in_a_row), tmp_path)
+    first, other = oracle.create_trial("first@1"), oracle.create_trial("other@1")
+    assert oracle.create_trial("first@2") is first
+    end(oracle, other)
+    assert (oracle.create_trial("first@3") is first) == in_a_row
+    if in_a_row:
+        assert oracle.create_trial("first@4") is first
+        assert oracle.create_trial("first@5") is not first
+    assert first.status == "FAILED"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SearchFailed("the disk is full")])
+def test_what_is_no_fault_of_a_trial_s_is_no_attempt(error, tmp_path):
     def interrupt(trial):
-        raise KeyboardInterrupt
+        raise error
 
     for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(type(error)):
             make_tuner("safe", tmp_path, interrupt).search()
     tuner = make_tuner("safe", tmp_path)
     tuner.search()
