@@ -6,11 +6,14 @@ import shutil
 import zoo
 from tuning import decide, measures
 from tuning.factors import families as measured
+from tuning.isolation import MIB
 from tuning.reporting import words
 
 MODELS = "models"
 #: Of each of these the best model is saved; of controls none is.
 KINDS = ("implicit", "explicit", "hybrid")
+#: Bytes that must be free for a model beside twice its weights: vocabularies, and what HDF5 needs of its own.
+ROOM = 16 * MIB
 
 
 def save(task, data, journal, found, candidates):
@@ -43,6 +46,8 @@ def _save_model(task, data, journal, run, family):
     part = folder.with_name(f".part.{family.kind}")
     for old in (part, folder):
         shutil.rmtree(old, ignore_errors=True)
+    folder.parent.mkdir(exist_ok=True)
+    _check_room(folder.parent, model)
     try:
         zoo.save(model, part, card=_card(task, data, run, family, journal.description))
     except OSError:
@@ -50,6 +55,24 @@ def _save_model(task, data, journal, run, family):
         shutil.rmtree(part, ignore_errors=True)
         raise
     os.replace(part, folder)
+
+
+def _check_room(folder, model):
+    """Raises `OSError` if a model would fill the disk: HDF5 may end the process then, without a word.
+
+    The room is really taken, for a moment: what a system says is free need not be this user's to fill.
+    """
+    path = folder / ".part.room"
+    # What no file system can make smaller.
+    block = os.urandom(MIB)
+    try:
+        with open(path, "wb") as file:
+            for _ in range((2 * 4 * model.count_params() + ROOM) // MIB):
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _card(task, data, run, family, search):
