@@ -5,7 +5,7 @@ import math
 import statistics
 import time
 
-from tuning.journal import read_json, write_json
+from tuning.journal import SearchFolderError, read_json, write_json
 
 LIMIT = 2048
 KINDS = ("parameters", "flops", "time")
@@ -50,7 +50,7 @@ class Budget:
     def recall(self, folder):
         """Takes the widths that a folder has: time is never measured the same twice."""
         if (folder / REMEMBERED).exists():
-            self._found |= read_json(folder / REMEMBERED)["widths"]
+            self._found |= _read(folder)["widths"]
 
     def remember(self, folder):
         """Keeps amount and widths in a folder from now on."""
@@ -108,8 +108,34 @@ def make(task, data, kind="parameters", amount=None, width=None):
 
 def remembered(folder):
     """The amount that a search in a folder began with; None if none did."""
+    return _read(folder)["amount"] if (folder / REMEMBERED).exists() else None
+
+
+def _read(folder):
+    """What a folder remembers: the amount, None for any, and of each mixer width and parameters.
+
+    Raises:
+        SearchFolderError: if that cannot be read, or is not what `Budget` writes.
+    """
     path = folder / REMEMBERED
-    return read_json(path)["amount"] if path.exists() else None
+    try:
+        found = read_json(path)
+        if not _is_budget(found):
+            raise SearchFolderError(f"{path} does not hold an amount and widths.")
+    except SearchFolderError as error:
+        raise SearchFolderError(
+            f"{error} Remove it and give the same command again: sizes are then found anew, and what was run stays."
+        ) from None
+    return found
+
+
+def _is_budget(content):
+    amount, widths = content.get("amount", ""), content.get("widths")
+    return (
+        (amount is None or _is_amount(amount))
+        and isinstance(widths, dict)
+        and all(isinstance(pair, list) and list(map(type, pair)) == [int, int] for pair in widths.values())
+    )
 
 
 def parse(text):
@@ -137,9 +163,12 @@ def check(kind, amount):
         from keras_attn.lookup import choose
 
         choose("budget", kind, KINDS)
-    number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
-    if amount is not None and not (number and 0 < amount < math.inf):
+    if amount is not None and not _is_amount(amount):
         raise ValueError(f"A budget is a number above 0 of {UNITS[kind]}. Received: {amount!r}")
+
+
+def _is_amount(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _of_first(task, cost):

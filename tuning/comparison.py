@@ -25,9 +25,13 @@ from tuning.progress import Silent
 from tuning.reporting import report
 from tuning.runner import Runner, hand_over
 from tuning.session import Session
+from zoo import store
 
 #: Seconds for which a worker waits for a sign of life of the chief that measures and writes results.
 PATIENCE = 600.0
+#: A run has failed during which the search's own process died so often, with no other run ended in between. Kills from
+#: outside do not add up to it: of fifty at random moments one in about ten hits the run that the one before has hit.
+DEATHS = 5
 
 
 def compare(
@@ -174,7 +178,8 @@ def _carry_out(task, data, chosen, search, out, budget, workers, limits, progres
     journal = Journal(out, search, progress.warn, alone=not apart)
     budget.remember(journal.folder)
     do, step = Runner(task, data, journal).do, measures.step(data.valid, task.measure)
-    leases = {} if apart else {"lease": math.inf, "attempts": None}
+    attempts = {"attempts": None if workers else DEATHS, "in_a_row": True}
+    leases = {} if apart else {"lease": math.inf, **attempts}
     # The workers of several machines wait for who leads until results are written.
     with signs.given(out) if apart and leads else contextlib.nullcontext():
         # Who leads gives trials out, and so has an order.
@@ -236,13 +241,26 @@ def _with_failed(verdict, found):
 
 
 def _try_out(family, task, data, budget):
-    """Sizes that cannot be met, and mixers that cannot do the task, show before any training."""
+    """Sizes that cannot be met, mixers that cannot do it, and models that cannot be saved show before any training."""
     mixer = spaces.realise(family, spaces.defaults(family, task))
     width, _ = budget.solve(mixer)
     try:
-        task.model(mixer, width, 0.0)(data.valid.take(slice(1)).x)
+        model = task.model(mixer, width, 0.0)
+        model(data.valid.take(slice(1)).x)
     except Exception as error:
         raise ValueError(f"{family.name} cannot do the task {task.name}: {error}") from error
+    if family.kind in winners.KINDS:
+        _check_model(task, model)
+
+
+def _check_model(task, model):
+    try:
+        store.check_class(model)
+    except TypeError as error:
+        raise ValueError(
+            f"The best models of the task {task.name} could not be saved: its `model` must make a task model of the "
+            f"zoo. {error}"
+        ) from None
 
 
 def _check_batch(task, data):

@@ -7,6 +7,7 @@ Written against keras-tuner 1.4.8; each fault that is mended has a test that sho
 """
 
 import collections
+import contextlib
 import functools
 import os
 import threading
@@ -17,10 +18,12 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine import trial as trial_module
 
-# Private, but there is no other way to give back a lock that keras-tuner keeps.
+# Private, but there is no other way to give back a lock that keras-tuner keeps, nor to restore a grid.
 from keras_tuner.src.engine import oracle as locks
+from keras_tuner.src.tuners import gridsearch
 
 from tuning import state
+from tuning.journal import SearchFolderError
 
 Status = trial_module.TrialStatus
 #: Seconds until a process asks again, if there is no trial for it now.
@@ -65,15 +68,18 @@ class SafeOracle:
         lease: seconds, above 0, within which a worker must give a sign of life.
         attempts: how often a trial may begin, at least 1; None for any number, where what kills a process is kept from
             this one.
+        in_a_row: whether of a trial's beginnings only those count since another ended. Where one process runs all, a
+            kill from outside mostly meets another trial than the one before; a trial that kills is met each time.
         family: the name of the hyperparameter, a `Choice`, whose values fail apart; None for all together.
         clock: a function that returns seconds, for tests.
         **kwargs: the oracle's; `max_consecutive_failed_trials` is the limit of each family.
     """
 
-    def __init__(self, *args, lease=60.0, attempts=2, family=None, clock=time.monotonic, **kwargs):
+    def __init__(self, *args, lease=60.0, attempts=2, in_a_row=False, family=None, clock=time.monotonic, **kwargs):
         super().__init__(*args, **kwargs)
         self.lease = lease
         self.attempts = attempts
+        self.in_a_row = in_a_row
         self.family = family
         self.clock = clock
         #: Why the search cannot go on; None if it can.
@@ -126,6 +132,8 @@ class SafeOracle:
         trial.hyperparameters = _active(trial.hyperparameters)
         with self._write:
             super().end_trial(trial)
+            if self.in_a_row:
+                self._starts.clear()
             # Once more, now that it is no longer among those that run.
             self.save()
 
@@ -176,6 +184,9 @@ class SafeOracle:
         if self.attempts is not None and self._starts[trial.trial_id] >= self.attempts:
             trial.status = Status.FAILED
             self.end_order.append(trial.trial_id)
+            if hasattr(self, "_populate_next"):
+                # A grid goes on from what has ended, however it did.
+                self._populate_next.append(trial.trial_id)
             self._check_consecutive_failures()
         else:
             # Not running: the Bayesian oracle would look for a score.
@@ -232,6 +243,7 @@ class SafeOracle:
             "trials": [trial.get_state() for trial in self.trials.values()],
             "starts": dict(self._starts),
             "told": self.told,
+            "grid": _grid(self),
             "random_states": {name: _random_state(value) for name, value in self._random_states().items()},
         }
 
@@ -241,6 +253,8 @@ class SafeOracle:
         super().set_state(state)
         self._starts = collections.Counter(state["starts"])
         self.told = state.get("told", False)
+        if state.get("grid") is not None:
+            self._ordered_ids, self._populate_next = _linked(state["grid"]["order"]), state["grid"]["next"]
         # Who is at work now has a whole lease to be heard of.
         self._seen = dict.fromkeys(self.ongoing_trials, self.clock())
         self.tuner_ids = set(self.ongoing_trials)
@@ -362,9 +376,11 @@ class SafeTuner:
     def _try_run_and_update_trial(self, trial, *fit_args, **fit_kwargs):
         try:
             super()._try_run_and_update_trial(trial, *fit_args, **fit_kwargs)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SearchFailed):
             if not self._is_worker():
-                self.oracle.release(trial.trial_id)
+                # Where the disk is full it may not be written; what stopped the search is to be told all the same.
+                with contextlib.suppress(SearchFolderError):
+                    self.oracle.release(trial.trial_id)
             raise
 
     def _configure_tensorboard_dir(self, callbacks, trial, execution=0):
@@ -427,6 +443,26 @@ def _active(hyperparameters):
     for name in (names - active) & hyperparameters.values.keys():
         del hyperparameters.values[name]
     return hyperparameters
+
+
+def _grid(oracle):
+    """Of a grid search, which keeps neither: its trials, ordered by their values, and those that it goes on from."""
+    if not hasattr(oracle, "_ordered_ids"):
+        return None
+    linked = oracle._ordered_ids
+    order, index = [], linked._next_index[None]
+    while index is not None:
+        order.append(linked._memory[index])
+        index = linked._next_index[index]
+    return {"order": order, "next": list(oracle._populate_next)}
+
+
+def _linked(order):
+    """What keeps a grid's trials in order."""
+    linked = gridsearch.LinkedList()
+    for trial_id in order:
+        linked.insert(trial_id)
+    return linked
 
 
 def _random_state(value):

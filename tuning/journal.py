@@ -118,11 +118,7 @@ class Files:
 
     def state(self, run):
         """What was kept for a run; None if nothing was, or it cannot be read: then it is trained from the start."""
-        try:
-            with np.load(self._state(run)) as arrays:
-                return [arrays[name] for name in arrays.files]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-            return None
+        return _read_arrays(self._state(run))
 
     def drop_states(self, family, number):
         """Removes what was kept for a family's round, once it is over."""
@@ -177,8 +173,8 @@ class Journal(Files):
             return self._set_aside(path, f"cannot be read ({error})")
         if (run.key, run.values) != (wanted.key, wanted.values):
             return self._set_aside(path, "is not of this search")
-        if run.test is not None and not self.weights(run).exists():
-            return self._set_aside(path, "has lost its weights")
+        if run.test is not None and _read_arrays(self.weights(run)) is None:
+            return self._set_aside(path, f"has lost its weights ({self.weights(run).name} cannot be read)")
         return run
 
     def add(self, run):
@@ -285,6 +281,15 @@ def write_whole(path):
             part.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def _read_arrays(path):
+    """The arrays of an .npz file, each with its checksum; None if it is not there or cannot be read."""
+    try:
+        with np.load(path) as arrays:
+            return [arrays[name] for name in arrays.files]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def part_of(path):

@@ -30,7 +30,7 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
         proposer: what proposes within a family: see `tuning.proposals.propose`.
         seed: what the proposals are drawn from.
         order: the families' names, those that begin first; None for the given order.
-        **kwargs: `lease` and `attempts` of `tuning.engine.SafeOracle`.
+        **kwargs: `lease`, `attempts` and `in_a_row` of `tuning.engine.SafeOracle`.
     """
 
     def __init__(self, race, families, task, proposer, seed, order=None, **kwargs):
@@ -77,9 +77,15 @@ class FamilyOracle(SafeOracle, keras_tuner.Oracle):
 
     @synchronized
     def begin_again(self):
-        """Gives back what was running when the search was interrupted, if all of it ran here."""
+        """Gives back what was running when the search's process died, if all of it ran here.
+
+        Returns:
+            Those trials that began too often, and so have failed.
+        """
+        trials = list(self.ongoing_trials.values())
         for tuner_id in list(self.ongoing_trials):
-            self._give_back(tuner_id, "the search was interrupted")
+            self._give_back(tuner_id, "its process died each time")
+        return [trial for trial in trials if trial.status == TrialStatus.FAILED]
 
     @synchronized
     def run_again(self, lost):

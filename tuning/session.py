@@ -39,7 +39,7 @@ class Session:
         proposer: what proposes within a family: see `tuning.proposals.propose`.
         progress: what is told of each run, such as `tuning.progress.Silent`.
         order: the families' names, those that begin first; None for the given order.
-        **kwargs: `lease` and `attempts` of `tuning.engine.SafeOracle`.
+        **kwargs: `lease`, `attempts` and `in_a_row` of `tuning.engine.SafeOracle`.
     """
 
     def __init__(self, task, journal, budget, run, seed, step, families, proposer, progress, order=None, **kwargs):
@@ -114,7 +114,9 @@ class Session:
 
     def _begin_again(self):
         """Sends for another run what was running when the search was interrupted, and what has lost its file."""
-        self.oracle.begin_again()
+        for trial in self.oracle.begin_again():
+            lost = self._lost(self._blank(*oracle.read(trial.hyperparameters.values)), trial)
+            self._tell(lost, lost.failure)
         self.oracle.run_again(self._lost_trials())
 
     def _lost_trials(self):

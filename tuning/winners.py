@@ -1,13 +1,19 @@
 """The best model of each kind, as presets that `zoo.load` takes."""
 
+import os
 import shutil
 
 import zoo
 from tuning import decide, measures
 from tuning.factors import families as measured
+from tuning.isolation import MIB
 from tuning.reporting import words
 
 MODELS = "models"
+#: Of each of these the best model is saved; of controls none is.
+KINDS = ("implicit", "explicit", "hybrid")
+#: Bytes that must be free for a model beside twice its weights: vocabularies, and what HDF5 needs of its own.
+ROOM = 16 * MIB
 
 
 def save(task, data, journal, found, candidates):
@@ -25,7 +31,7 @@ def save(task, data, journal, found, candidates):
     """
     by_name = {family.name: family for family in found}
     models = {}
-    for kind in ("implicit", "explicit", "hybrid"):
+    for kind in KINDS:
         best = decide.best_of(candidates, kind)
         if best is not None:
             models[kind] = f"{MODELS}/{kind}"
@@ -38,7 +44,27 @@ def _save_model(task, data, journal, run, family):
     model.preprocessor = data.preprocessor
     folder = journal.folder / MODELS / family.kind
     shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(exist_ok=True)
+    _check_room(folder.parent, model)
     zoo.save(model, folder, card=_card(task, data, run, family, journal.description))
+
+
+def _check_room(folder, model):
+    """Raises `OSError` if a model would fill the disk: HDF5 may end the process then, without a word.
+
+    The room is really taken, for a moment: what a system says is free need not be this user's to fill.
+    """
+    path = folder / ".part.room"
+    # What no file system can make smaller.
+    block = os.urandom(MIB)
+    try:
+        with open(path, "wb") as file:
+            for _ in range((2 * 4 * model.count_params() + ROOM) // MIB):
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _card(task, data, run, family, search):

@@ -169,8 +169,7 @@ def save(task, directory, card=None, weights="float32", files=None):
         PresetError: if the directory holds anything or cannot be written, or float16 cannot hold a weight. Nothing is
             written then.
     """
-    if type(task) not in TASKS.values():
-        raise TypeError(f"A preset holds one of {', '.join(TASKS)}. Received: {type(task).__name__}")
+    check_class(task)
     if weights not in ("float32", "float16"):
         raise ValueError(f"`weights` must be 'float32' or 'float16'. Received: weights={weights!r}")
     check_free(directory)
@@ -225,6 +224,12 @@ def _written_whole(directory):
 def _can_be_replaced(directory):
     """Whether a directory can make room for another of its name: not if someone stands in it, or it is a disk."""
     return directory != Path.cwd() and not os.path.ismount(directory) and os.access(directory.parent, os.W_OK)
+
+
+def check_class(task):
+    """Raises `TypeError` for what is no task model of the zoo, which no preset can hold."""
+    if type(task) not in TASKS.values():
+        raise TypeError(f"A preset holds one of {', '.join(TASKS)}. Received: {type(task).__name__}")
 
 
 def _find(name):

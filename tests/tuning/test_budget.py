@@ -3,6 +3,7 @@ import pytest
 from tests.tuning.standins import BLOBS
 from tuning import budget, flops, tasks
 from tuning.budget import Budget, nearest_width
+from tuning.journal import SearchFolderError
 
 
 @pytest.mark.parametrize("target", [7, 1000, 40_000, 300_000])
@@ -88,6 +89,34 @@ def test_widths_that_were_found_before_are_taken_from_the_folder(tmp_path):
     again.recall(tmp_path)
     assert budget.remembered(tmp_path) == first.amount
     assert again.solve("identity") == solved
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"amount": 3',
+        '{"amount": 3}',
+        '{"amount": "much", "widths": {}}',
+        '{"amount": 3, "widths": [7]}',
+        '{"amount": 3, "widths": {"gru": 7}}',
+        '{"amount": 3, "widths": {"gru": [7, null]}}',
+    ],
+)
+def test_of_a_damaged_budget_it_is_said_how_to_go_on(content, tmp_path):
+    (tmp_path / budget.REMEMBERED).write_text(content)
+    with pytest.raises(SearchFolderError, match=r"budget\.json .*Remove it and give the same command again"):
+        budget.remembered(tmp_path)
+    with pytest.raises(SearchFolderError, match="Remove it and give the same command again"):
+        Budget(None, 3).recall(tmp_path)
+
+
+def test_a_budget_of_any_amount_is_remembered(tmp_path):
+    Budget(None, None, width=7).remember(tmp_path)
+    Budget(None, None, width=7).recall(tmp_path)
+    assert budget.remembered(tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,13 @@ def test_a_disk_that_fills_up_while_models_are_saved_loses_nothing(tmp_path):
         with pytest.raises(SearchFolderError, match="The disk is full: make room"):
             search(task, out=tmp_path)
     assert not list((tmp_path / "models").iterdir()) and not (tmp_path / "results.json").exists()
+    # On a disk that is full before, nothing of a model is written: HDF5 might end the process.
+    (tmp_path / "models" / ".part.room").symlink_to("/dev/full")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(zoo, "save", lambda *_, **__: pytest.fail("a model was written"))
+        with pytest.raises(SearchFolderError, match="The disk is full: make room"):
+            search(task, out=tmp_path)
+    assert not list((tmp_path / "models").iterdir()) and not (tmp_path / "results.json").exists()
     runs = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*.json")}
     assert search(task, out=tmp_path).models == {"implicit": "models/implicit"}
     assert runs == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*.json")}
@@ -226,6 +233,7 @@ def test_a_loss_that_is_no_number_is_a_failed_trial(tmp_path, monkeypatch):
             "multi_head.* cannot do the task digits",
         ),
         (dataclasses.replace(BLOBS, batch_size=65), {}, "An epoch of 64 examples must fill a batch"),
+        (dataclasses.replace(BLOBS, mixers=("gru",)), {}, "could not be saved.*a task model of the zoo.*: Sequential"),
         (["digits"], {}, "Unknown task"),
     ],
 )

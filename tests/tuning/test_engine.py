@@ -1,5 +1,6 @@
 """Each fault of keras-tuner's: its own classes have it (when they no longer do, a test here fails), ours do not."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -39,6 +40,10 @@ class SafeBayesian(SafeOracle, keras_tuner.oracles.BayesianOptimizationOracle):
     pass
 
 
+class SafeGrid(SafeOracle, keras_tuner.oracles.GridSearchOracle):
+    pass
+
+
 class PlainTuner(base_tuner.BaseTuner):
     def run_trial(self, trial):
         return {"score": self.work(trial)}
@@ -53,6 +58,8 @@ ORACLES = {
     "safe": SafeRandom,
     "plain bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
     "safe bayesian": SafeBayesian,
+    "plain grid": keras_tuner.oracles.GridSearchOracle,
+    "safe grid": SafeGrid,
 }
 
 
@@ -70,6 +77,15 @@ def space():
 def line():
     hp = keras_tuner.HyperParameters()
     hp.Float("x", 0.0, 1.0)
+    return hp
+
+
+def grid():
+    """Seven combinations: three families, the second of which has a choice of its own."""
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("mixer", ["gru", "multi_head", "pooling"])
+    with hp.conditional_scope("mixer", ["multi_head"]):
+        hp.Choice("heads", [1, 2, 3, 5, 7])
     return hp
 
 
@@ -162,6 +178,34 @@ def test_the_bayesian_oracle_goes_on_with_its_random_numbers(kind, tmp_path):
     assert restored.uniform() == whole.oracle._random_state.uniform()
 
 
+@pytest.mark.parametrize("kind", [pytest.param("plain grid", marks=BOTH[0].marks), "safe grid"])
+def test_a_grid_goes_on_after_any_of_its_trials(kind, tmp_path):
+    options = {"hyperparameters": grid(), "max_trials": 17}
+    whole = make_tuner(kind, tmp_path / "whole", **options)
+    whole.search()
+    assert len(values(whole)) == 7
+    for _ in range(4):
+        # A process does one trial, and is killed in the next one.
+        with pytest.raises(Killed):
+            make_tuner(kind, tmp_path / "killed", dies_at(2, lambda trial: 0.5), **options).search()
+    resumed = make_tuner(kind, tmp_path / "killed", **options)
+    resumed.search()
+    assert values(resumed) == values(whole)
+
+
+def test_a_grid_goes_on_behind_what_kills_the_process(tmp_path):
+    def work(trial):
+        if trial.hyperparameters.values.get("heads") == 3:
+            raise Killed
+        return 0.5
+
+    for _ in range(3):
+        with contextlib.suppress(Killed):
+            make_tuner("safe grid", tmp_path, work, hyperparameters=grid(), max_trials=17).search()
+    statuses = [trial.status for trial in make_tuner("safe grid", tmp_path).oracle.trials.values()]
+    assert statuses.count("COMPLETED") == 6 and statuses.count("FAILED") == 1
+
+
 def test_a_full_disk_is_said(tmp_path):
     tuner = make_tuner("safe", tmp_path)
     (tmp_path / "search" / ".part.oracle.json").symlink_to("/dev/full")
@@ -202,12 +246,26 @@ def test_where_what_kills_is_kept_away_a_killed_process_s_trial_never_fails(tmp_
     assert {trial.status for trial in tuner.oracle.trials.values()} == {"COMPLETED"}
 
 
-def test_ctrl_c_is_no_attempt(tmp_path):
+@pytest.mark.parametrize("in_a_row", [False, True])
+def test_beginnings_in_a_row_are_those_since_another_trial_ended(in_a_row, tmp_path):
+    oracle = in_folder(make_oracle("safe", in_a_row=in_a_row), tmp_path)
+    first, other = oracle.create_trial("first@1"), oracle.create_trial("other@1")
+    assert oracle.create_trial("first@2") is first
+    end(oracle, other)
+    assert (oracle.create_trial("first@3") is first) == in_a_row
+    if in_a_row:
+        assert oracle.create_trial("first@4") is first
+        assert oracle.create_trial("first@5") is not first
+    assert first.status == "FAILED"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SearchFailed("the disk is full")])
+def test_what_is_no_fault_of_a_trial_s_is_no_attempt(error, tmp_path):
     def interrupt(trial):
-        raise KeyboardInterrupt
+        raise error
 
     for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(type(error)):
             make_tuner("safe", tmp_path, interrupt).search()
     tuner = make_tuner("safe", tmp_path)
     tuner.search()

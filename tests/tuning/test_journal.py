@@ -76,6 +76,17 @@ def test_a_retraining_without_its_weights_is_done_again(opened, noted):
     assert "lost its weights" in noted[0]
 
 
+@pytest.mark.parametrize("kept", [0, 1, 40, 200])
+def test_a_retraining_whose_weights_are_damaged_is_done_again(kept, opened, noted):
+    run = Run("gru", "retraining", 0, 0, 2, 7, {}, valid=0.5, test=0.5)
+    opened.add(run)
+    np.savez(opened.weights(run), np.arange(31))
+    assert opened.find(run) == run and noted == []
+    opened.weights(run).write_bytes(opened.weights(run).read_bytes()[:kept])
+    assert opened.find(run) is None
+    assert "gru.retraining-0.npz cannot be read" in noted[0] and "done again" in noted[0]
+
+
 def test_the_same_search_opens_its_folder_again_and_clears_what_a_kill_left(opened):
     opened.add(RUN)
     part = opened.folder / "runs" / ".part.gru.trial-1.0.2.json"

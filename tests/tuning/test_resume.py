@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.tuning.standins import BLOBS, search
+from tests.tuning.standins import BLOBS, dense, search
 from tuning import training
+from tuning.comparison import DEATHS
 from tuning.engine import SearchFailed
 from tuning.journal import Files, Journal
-from tuning.progress import Silent
+from tuning.progress import Lines, Silent
 
 ROOT = Path(__file__).parents[2]
 TASK = dataclasses.replace(BLOBS, mixers=("identity",))
@@ -111,6 +112,33 @@ def test_what_is_no_model_s_fault_stops_the_search_which_then_goes_on(place, nam
             search(TASK, out=tmp_path)
     assert not (tmp_path / "results.json").exists()
     assert scores(search(TASK, out=tmp_path)) == scores(whole)
+
+
+class Killed(BaseException):
+    """As kill -9 ends a process: nothing catches it."""
+
+
+def deadly(mixer, width, dropout):
+    """A model whose training ends the process for one mixer."""
+    model = dense(mixer, width, dropout)
+
+    def die(*arguments, **options):
+        raise Killed
+
+    if mixer == {"mixer": "pooling"}:
+        model.fit = die
+    return model
+
+
+def test_a_run_in_which_the_process_dies_again_and_again_has_failed_and_the_others_go_on(tmp_path):
+    task, said = dataclasses.replace(BLOBS, model=deadly, trials=1), []
+    for _ in range(DEATHS):
+        with pytest.raises(Killed):
+            search(task, out=tmp_path)
+    good, bad = search(task, out=tmp_path, progress=Lines(said.append)).families
+    assert good.finished and not bad.finished
+    assert bad.failures == [f"Tried {DEATHS} times, and its process died each time."]
+    assert any(bad.failures[0] in line for line in said)
 
 
 def written(folder):
