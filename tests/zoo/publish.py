@@ -1,10 +1,11 @@
 """Puts trained presets among those that come with the zoo: `python -m tests.zoo.publish FOLDER ...`, in the clone.
 
-With `--refresh` the folders are those of published presets: what their cards say of the recipe and its subject, and
-their pictures, are written as they would be today. Nothing is trained.
+With `--refresh` the folders are those of published presets: what their cards say of the recipe and its subject is
+written as it would be today, and with `--pictures` so are their pictures, which takes minutes. Nothing is trained.
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import re
@@ -49,8 +50,8 @@ def publish(folder):
     KEYS.write_text(json.dumps(keys, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def refresh(folder):
-    """The card and the picture of a published preset as they would be today; what was measured stays."""
+def refresh(folder, pictures=False):
+    """The card of a published preset as it would be today, or its picture too; what was measured stays."""
     card = check(folder)
     recipe, place = RECIPES[card["name"]], store.DIRECTORY / card["name"]
     subject = SUBJECTS[recipe.subject]
@@ -59,7 +60,7 @@ def refresh(folder):
         judged = subject.judge(store.load(place))
         card["further_scores"] = {name: value for name, value in judged.items() if name != "score"}
     card |= about(recipe, subject, card["test_score_by_seed"], judged)
-    if "picture" in card:
+    if pictures and "picture" in card:
         with tempfile.TemporaryDirectory() as elsewhere:
             picture = Path(elsewhere) / LOOK
             draw(subject, place, picture)
@@ -87,8 +88,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.zoo.publish", description=__doc__)
     parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+")
     parser.add_argument("--refresh", action="store_true", help="only write cards of published presets anew")
+    parser.add_argument("--pictures", action="store_true", help="with --refresh, draw their pictures anew too")
     options = parser.parse_args(arguments)
-    folders, do = options.folders, refresh if options.refresh else publish
+    folders, do = options.folders, functools.partial(refresh, pictures=options.pictures) if options.refresh else publish
     try:
         # All before any: half of them published would be in no list.
         for folder in folders:

@@ -60,7 +60,7 @@ def test_a_card_is_written_anew_with_its_picture_and_the_weights_stay(tmp_path, 
     monkeypatch.setattr(store, "PRESETS", {})
     monkeypatch.setattr(publish, "_list_presets", lambda: None)
     monkeypatch.setattr(publish, "draw", lambda subject, preset, path: path.write_bytes(b"new"))
-    publish.refresh(place)
+    publish.refresh(place, pictures=True)
     after = {file.name: file.read_bytes() for file in place.iterdir() if file.is_file()}
     assert {name for name in before if before[name] != after[name]} == {
         "look.png",
