@@ -73,7 +73,7 @@ PRESETS = {
     "mixer_gru_mitbih_strips": "4105cd21168c5c3217d8ecc38c77a377d5597d14b2eea8a7dd980ba4f61f8793",
     "mixer_gru_physionet2012": "79c5656a05463dab54a10418f19726642e2cb1574ee975bc9f1f41995a7a50be",
     "mixer_gru_reuters_headlines": "8372af3023d6af8403c92bd82815a614eac16fbacdfbee290363feaaedb4fb2b",
-    "mixer_gru_sst2": "5dea3c24f59ab64a74e86904a22229dbdd44509b402d3f71002ac79c38f4e096",
+    "mixer_gru_sst2": "a5f90087c3275467744b0d7aae4295f3a7325361ae1fb63a5258c1f1a238ada6",
     "mixer_gru_ud_ewt": "84f6380788b29d6864d635c7077b74787eef25f78d5ae4967d1ba9dcba3ff8da",
     "mixer_multi_head_an4": "9fcf396c3a0699116b1c8accccf3c4392882e70d6bdec9626a0a59c3405ece7d",
     "mixer_multi_head_brent_volatility": "4e1788a8705f324a6f627ac7f15e0a4f5ad0cbde4431bd719582bfa52ae0358a",
@@ -87,12 +87,12 @@ PRESETS = {
     "mixer_multi_head_mitbih_strips": "54f14272a2a0eb120f6fef7116e79af42614a2d949e61913607cff389215c7c9",
     "mixer_multi_head_pjm_hourly": "4e0dd24cbea6b02f3bf450733faa88aedb21a4afb1c4f8420bdf73a2f576e8f9",
     "mixer_multi_head_sst2": "e97176623eded041bf5afdbccb8f39c7c4980936d049ef55e916b4e21f1c3038",
-    "mixer_multi_head_tinyshakespeare": "74592f87dbdaaa51a0244bb88364d40cd63f4d0ff72f9905b5deb7baba5d1ba6",
+    "mixer_multi_head_tinyshakespeare": "94105068b1bed39e66fa62fe04df6614623c642f85d910775270c94dc432f6a7",
     "mixer_multi_head_ucr_ecg200": "f7668bcf90e2cc5d39e991704c303ff66706bf187a5eb43f870b48e5b5388df4",
     "mixer_multi_head_ucr_gunpoint": "935ed70a87aca11a5823085fd5756168f90730d1ce281c391a77b9c1852df63e",
     "mixer_multi_head_ucr_italypowerdemand": "b3162249794ca474935019c94291fb9b024c78c5369b646fd73cd2bc8304d60a",
     "mixer_multi_head_ud_ewt": "f559cbaa451b40ac55cab535b267160a31f00f0cc6b13ececd7a64b2ca953481",
-    "mixer_selective_state_space_tinyshakespeare": "b0a805ff42d7288cf59da421b576279e74f7a7b8919b9677d0b101d4fef8d055",
+    "mixer_selective_state_space_tinyshakespeare": "1c1ccb09f32e09d2c7fed91c251b9926b905133e9a0687e0470c13ee18d6a837",
 }
 DIRECTORY = Path(__file__).parent / "presets"
 
