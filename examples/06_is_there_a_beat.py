@@ -58,23 +58,24 @@ def main(out, models=MODELS, epochs=8, strips=None, seed=0):
     chance = inspection.pointing(np.ones((len(rows), test[2].shape[1])), test[2][rows]).hit.mean()
     print(f"\nOf {len(rows)} strips with such a beat, by chance {chance:.2f}.")
     first = rows[0]
-    begin = np.flatnonzero(np.diff(np.repeat(test[2][first], PATCH).astype(int), prepend=0) == 1)
-    beats = np.minimum(begin + round(mitbih.BEFORE * mitbih.RATE), mitbih.LENGTH - 1)
     draw_series(
         test[0][first].reshape(-1),
         {name: np.maximum(each[0], 0.0) for name, each in maps.items()},
         channels=["lead MLII"],
-        marks=beats,
+        marks=np.flatnonzero(test[3][first]),
         path=out,
     )
     return found, maps
 
 
 def _positions(strips, count):
-    """Inputs `(N, 120, 10)`, answers `(N,)`, and which positions are half or more of a ventricular beat, `(N, 120)`."""
+    """Inputs `(N, 120, 10)`, answers `(N,)`, and of ventricular beats where they are.
+
+    That is, which positions are half or more of one, `(N, 120)`, and at which samples they are annotated, `(N, 1200)`.
+    """
     x, truth = strips.positions(PATCH)
     chosen = np.random.default_rng(0).permutation(len(x))[:count]
-    return x[chosen], strips.y[chosen], truth[chosen]
+    return x[chosen], strips.y[chosen], truth[chosen], strips.annotated[chosen]
 
 
 def build(mixer):

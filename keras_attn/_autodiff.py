@@ -6,14 +6,37 @@ import keras
 from keras import ops
 
 
-def with_gradient(function, gradient):
-    """`function`, whose gradients with respect to its tensors are `gradient(*tensors, result, upstream)`.
+def with_derivatives(function, gradient, tangent):
+    """`function` from tensors to one, with derivatives that are written down, of any order, backward and forward.
 
-    Both are of ordinary operations, so that gradients of gradients can be taken.
+    Args:
+        function: what is computed.
+        gradient: `gradient(*tensors, result, upstream)`, the gradients of the tensors. On jax it is not asked: there
+            they are what the tangent is when transposed.
+        tangent: `tangent(*tensors, result, *tangents)`, by how much the result changes, linear in the tangents. On jax
+            whatever in it is not to be transposed step by step is to be a `solution`.
+
+    All three are of ordinary operations, so that derivatives of derivatives can be taken.
     """
-    if keras.config.backend() == "torch":
-        return functools.partial(_written_down().apply, function, gradient)
+    with_both = {"tensorflow": _derived_on_tensorflow, "jax": _derived_on_jax, "torch": _derived_on_torch}
+    return with_both[keras.config.backend()](function, gradient, tangent)
 
+
+def solution(equation, right, solve, solve_transposed):
+    """`solve(right)`, the x of `equation(x) = right`, linear in x, whose transpose `solve_transposed(upstream)` solves.
+
+    On jax it is then transposed as that, and not step by step; elsewhere `solve` has derivatives of its own.
+    """
+    if keras.config.backend() != "jax":
+        return solve(right)
+    import jax
+
+    return jax.lax.custom_linear_solve(
+        equation, right, lambda _, x: solve(x), transpose_solve=lambda _, x: solve_transposed(x)
+    )
+
+
+def _derived_on_tensorflow(function, gradient, tangent):
     @ops.custom_gradient
     def call(*tensors):
         result = function(*tensors)
@@ -22,26 +45,60 @@ def with_gradient(function, gradient):
     return call
 
 
+def _derived_on_jax(function, gradient, tangent):
+    import jax
+
+    call = jax.custom_jvp(function)
+
+    @call.defjvp
+    def _(tensors, tangents):
+        result = call(*tensors)
+        return result, tangent(*tensors, result, *tangents)
+
+    return call
+
+
+def _derived_on_torch(function, gradient, tangent):
+    return functools.partial(_written_down().apply, function, gradient, tangent)
+
+
 @functools.cache
 def _written_down():
     """Keras's own custom gradient on torch is refused by the function transforms."""
     import torch
+    from torch.autograd import forward_ad
 
     class WrittenDown(torch.autograd.Function):
-        generate_vmap_rule = True
-
         @staticmethod
-        def forward(function, gradient, *tensors):
+        def forward(function, gradient, tangent, *tensors):
             return function(*tensors)
 
         @staticmethod
         def setup_context(context, arguments, result):
-            _, context.gradient, *tensors = arguments
+            _, context.gradient, context.tangent, *tensors = arguments
             context.save_for_backward(*tensors, result)
+            context.save_for_forward(*tensors, result)
 
         @staticmethod
         def backward(context, upstream):
-            return None, None, *context.gradient(*context.saved_tensors, upstream)
+            return None, None, None, *context.gradient(*context.saved_tensors, upstream)
+
+        @staticmethod
+        def jvp(context, *tangents):
+            # Torch has forward mode off here, for any tangent around this one too, which would then be lost in silence.
+            with forward_ad._set_fwd_grad_enabled(True):
+                values = (forward_ad.unpack_dual(x).primal for x in context.saved_tensors)
+                return context.tangent(*values, *tangents[3:])
+
+        @staticmethod
+        def vmap(info, axes, *arguments):
+            # Not torch's own rule: `unpack_dual` knows no vmap, which has to be within the three functions therefore.
+            each = [torch.vmap(function, randomness=info.randomness) for function in arguments[:3]]
+            tensors = (
+                x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
+                for x, axis in zip(arguments[3:], axes[3:])
+            )
+            return WrittenDown.apply(*each, *tensors), 0
 
     return WrittenDown
 

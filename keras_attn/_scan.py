@@ -8,14 +8,15 @@ backend compiles, differentiates and vectorises, at a length known or not.
 
 The gradient is such a recurrence too, from the end to the start: `g_t = a_{t+1} g_{t+1} + dL/dh_t` is that of b_t, and
 `g_t h_{t-1}` that of a_t. It is written down: under XLA, going back through every step takes some three times as long.
-Second derivatives are there; on jax forward mode (`jax.jvp`) is refused.
+And so is the tangent, from the start to the end: `dh_t = a_t dh_{t-1} + da_t h_{t-1} + db_t`. Derivatives of any order
+are there, backward and forward; on jax the gradient is what the tangent is when transposed.
 """
 
 import functools
 
 from keras import ops
 
-from keras_attn._autodiff import with_gradient
+from keras_attn._autodiff import solution, with_derivatives
 
 BLOCK = 16
 # Levels of blocks when the length is unknown, enough for 16 to the 5th positions, about a million.
@@ -28,7 +29,7 @@ def linear_scan(decay, inputs, reverse=False, average=False):
     With `average`, of `h_t = decay_t h_{t-1} + (1 - decay_t) inputs_t`: the products never stand in memory as a whole.
     With `reverse` from the last position to the first, with `h_{t+1}` in the place of `h_{t-1}`.
     """
-    return _with_gradient(reverse, average)(decay, inputs)
+    return _with_derivatives(reverse, average)(decay, inputs)
 
 
 def running_max(x, levels=UNKNOWN_LENGTH_LEVELS):
@@ -45,9 +46,9 @@ def running_max(x, levels=UNKNOWN_LENGTH_LEVELS):
 
 
 @functools.cache
-def _with_gradient(reverse, average):
+def _with_derivatives(reverse, average):
     options = {"reverse": reverse, "average": average}
-    return with_gradient(functools.partial(_scan, **options), functools.partial(_slopes, **options))
+    return with_derivatives(*(functools.partial(each, **options) for each in (_scan, _slopes, _tangent)))
 
 
 def _scan(decay, inputs, reverse, average=False, levels=UNKNOWN_LENGTH_LEVELS):
@@ -68,6 +69,20 @@ def _slopes(decay, inputs, states, upstream, reverse, average):
         sources = [before - x for before, x in zip(sources, _cut(inputs, UNKNOWN_LENGTH_LEVELS))]
         of_inputs = [slope - decay * slope for decay, slope in zip(decays, slopes)]
     return _join([slope * source for slope, source in zip(slopes, sources)], inputs), _join(of_inputs, inputs)
+
+
+def _tangent(decay, inputs, states, of_decay, of_inputs, reverse, average):
+    """By how much the states change, `(B, T, D)`, given by how much decay and inputs do."""
+    sources = _shift(states, reverse)
+    if average:
+        sources, of_inputs = sources - inputs, of_inputs - decay * of_inputs
+    # h_t - a_t h_{t-1} = b_t, and of its transpose g_t - a_{t+1} g_{t+1} = dL/dh_t
+    return solution(
+        lambda x: x - decay * _shift(x, reverse),
+        of_decay * sources + of_inputs,
+        lambda x: linear_scan(decay, x, reverse),
+        lambda x: linear_scan(_shift(decay, not reverse), x, not reverse),
+    )
 
 
 def _states(decays, inputs, reverse, levels):
@@ -115,7 +130,7 @@ def _one_on(slices, reverse):
 
 
 def _shift(x, reverse):
-    """`x` `(B, blocks, D)` one block later, or with `reverse` earlier, with zeros where nothing comes from."""
+    """`x` `(B, T, D)` or `(B, blocks, D)` one on, or with `reverse` one back, with zeros where nothing comes from."""
     if reverse:
         return ops.pad(x[:, 1:], ((0, 0), (0, 1), (0, 0)))
     return ops.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))

@@ -31,6 +31,26 @@ def gradients(function, arrays):
     return [x.grad.numpy() for x in arrays]
 
 
+def tangent(function, arrays, tangents):
+    """By how much `function(*arrays)` changes for changes `tangents` of the arrays, in forward mode, as an array."""
+    arrays, tangents = (tuple(np.asarray(x, dtype="float32") for x in each) for each in (arrays, tangents))
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        arrays, tangents = ([tf.convert_to_tensor(x) for x in each] for each in (arrays, tangents))
+        with tf.autodiff.ForwardAccumulator(arrays, tangents) as forward:
+            y = function(*arrays)
+        return forward.jvp(y).numpy()
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return np.asarray(jax.jvp(function, arrays, tangents)[1])
+    import torch
+
+    arrays, tangents = (tuple(torch.tensor(x) for x in each) for each in (arrays, tangents))
+    return torch.func.jvp(function, arrays, tangents)[1].detach().numpy()
+
+
 def second_gradient(function, x):
     """The gradient at `x` of the sum of squares of the gradient of the scalar `function(x)`, as an array."""
     x = np.asarray(x, dtype="float32")

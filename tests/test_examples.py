@@ -4,6 +4,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -60,6 +61,28 @@ def test_models_that_look_for_a_beat_are_shown_side_by_side(tmp_path):
     assert list(maps) == ["convolution, adds", "multiplicative attention, adds", "multiplicative attention, weights"]
     assert all(each["area"] > 0.65 for each in found.values()) and found["convolution"]["weights"] is None
     assert (tmp_path / "beat.png").stat().st_size > 10_000
+
+
+def test_triangles_stand_where_ventricular_beats_are_annotated(tmp_path, monkeypatch):
+    """Near a strip's start and end, close together, and beside a neighbour's whose stretch reaches over."""
+    places, strips = [5, 500, 530, 1195], 10
+    beats = np.array([1200 * strip + place for strip in range(strips) for place in places])
+    kinds = np.where(beats < 1200 * (strips - 2), 2, 0)
+    (tmp_path / "mitbih_120hz").mkdir()
+    for name in ("train_ds1.npz", "test_ds2.npz"):
+        np.savez(
+            tmp_path / "mitbih_120hz" / name,
+            x=np.random.default_rng(0).integers(-200, 200, (1, 1200 * strips)).astype("int16"),
+            beat_pos=beats.astype("uint32"),
+            beat_aami=kinds.astype("uint8"),
+            beat_offset=np.array([0, len(beats)], "uint32"),
+            record=np.array([101], "uint8"),
+        )
+    monkeypatch.setenv("KERAS_ATTN_DATA", str(tmp_path))
+    example, drawn = load("06_is_there_a_beat"), []
+    monkeypatch.setattr(example, "draw_series", lambda *_, marks, **__: drawn.append(marks.tolist()))
+    example.main(tmp_path / "beat.png", {"none": "identity"}, epochs=1)
+    assert drawn == [places]
 
 
 def test_every_example_is_run_here():

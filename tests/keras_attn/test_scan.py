@@ -3,8 +3,25 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_attn import mixers
 from keras_attn._scan import linear_scan
-from tests.autodiff import gradient, gradients, second_gradient
+from tests.autodiff import gradient, gradients, second_gradient, tangent
+
+#: Mixers whose states are such recurrences.
+SCANNED = (
+    "linear_recurrence",
+    "min_gru",
+    {"mixer": "min_gru", "bidirectional": True},
+    "min_lstm",
+    "rg_lru",
+    "rwkv",
+    {"mixer": "across_grid", "rows": "min_gru", "columns": "linear_recurrence", "grid": [5, 7]},
+)
+#: The corners of a second difference.
+SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+on_jax_and_torch = pytest.mark.skipif(
+    keras.config.backend() == "tensorflow", reason="tensorflow has no transforms of functions"
+)
 
 
 def by_a_loop(decay, inputs):
@@ -117,3 +134,89 @@ def test_torch_s_function_transforms_go_through_it():
     jacobian = torch.func.jacrev(lambda b: linear_scan(decay[:1], b[None])[0, -1, 0])(inputs[0])
     np.testing.assert_allclose(jacobian[-1].numpy(), [1.0, 0.0])
     np.testing.assert_allclose(jacobian[0, 0].item(), decay[0, 1:, 0].prod().item(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [1, 37, 293])
+def test_tangents_equal_those_of_the_loop(length, reverse, average):
+    rng = np.random.default_rng(0)
+    decay = rng.random((2, length, 3))
+    inputs, of_decay, of_inputs = rng.normal(size=(3, 2, length, 3))
+    found = tangent(lambda a, b: linear_scan(a, b, reverse, average), [decay, inputs], [of_decay, of_inputs])
+    order, step = slice(None, None, -1 if reverse else 1), 1e-6
+
+    def moved(by):
+        a, b = (decay + by * of_decay)[:, order], (inputs + by * of_inputs)[:, order]
+        return by_a_loop(a, (1.0 - a) * b if average else b)[:, order]
+
+    np.testing.assert_allclose(found, (moved(step) - moved(-step)) / (2 * step), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("spec", SCANNED, ids=str)
+def test_forward_mode_goes_through_the_layers(spec):
+    layer, step = mixers.get(spec), 1e-2
+    layer.build((2, 35, 6))
+    x, by = np.random.default_rng(0).normal(size=(2, 2, 35, 6)).astype("float32")
+    ahead, behind = (ops.convert_to_numpy(layer(ops.convert_to_tensor(x + each * by))) for each in (step, -step))
+    expected = (ahead - behind) / (2 * step)
+    np.testing.assert_allclose(tangent(layer, [x], [by]), expected, rtol=1e-2, atol=2e-3)
+
+
+@on_jax_and_torch
+@pytest.mark.parametrize("average", [False, True])
+def test_second_derivatives_are_the_same_in_every_order_of_forward_and_backward(average):
+    forward, backward, over_rows, compiled = _transforms()
+
+    def squares(x):  # (T,)
+        x = ops.reshape(x, (1, -1, 1))
+        return ops.sum(ops.square(linear_scan(x, ops.sin(x), average=average)))
+
+    def by_steps(x):
+        """Second differences of the loop."""
+        step, size = 1e-3, len(x)
+
+        def value(x):
+            decay, inputs = x[None, :, None], np.sin(x)[None, :, None]
+            return (by_a_loop(decay, (1.0 - decay) * inputs if average else inputs) ** 2).sum()
+
+        units = step * np.eye(size)
+        corners = [[[value(x + s * a + t * b) for s, t in SIGNS] for b in units] for a in units]
+        return np.array(corners) @ [1.0, -1.0, -1.0, 1.0] / (4 * step**2)
+
+    rows = np.random.default_rng(0).random((2, 19)).astype("float32")
+    expected = [by_steps(row.astype("float64")) for row in rows]
+    rows = ops.convert_to_tensor(rows)
+    for outer, inner in ((forward, backward), (backward, backward), (backward, forward), (forward, forward)):
+        found = compiled(over_rows(outer(inner(squares))))(rows)
+        np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=1e-3, atol=1e-3)
+
+
+@on_jax_and_torch
+def test_tangents_go_through_a_vmap_within_and_without():
+    forward, _, over_rows, compiled = _transforms()
+    rng = np.random.default_rng(0)
+    decay, inputs = (ops.convert_to_tensor(rng.random((3, 19, 2)).astype("float32")) for _ in range(2))
+
+    def last(a, b):
+        return linear_scan(a[None], b[None])[0, -1]
+
+    # Of all the decays to each row's own state, and with one row of inputs for all.
+    without = ops.convert_to_numpy(compiled(over_rows(forward(last)))(decay, inputs))
+    within = ops.convert_to_numpy(compiled(forward(lambda a: over_rows(last)(a, inputs)))(decay))
+    np.testing.assert_allclose(within[[0, 1, 2], :, [0, 1, 2]], without, rtol=1e-5)
+    np.testing.assert_array_equal(within[0, :, 1], 0.0)
+    shared = compiled(forward(lambda b: over_rows(lambda a: last(a, b))(decay)))(inputs[0])
+    remaining = np.cumprod(ops.convert_to_numpy(decay)[:, :0:-1], axis=1)[:, ::-1]
+    np.testing.assert_allclose(ops.convert_to_numpy(shared)[:, 0, :-1, 0], remaining[:, :, 0], rtol=1e-4)
+
+
+def _transforms():
+    """Forward and backward Jacobians, a function over rows, and one that is compiled where that is quicker."""
+    if keras.config.backend() == "jax":
+        import jax
+
+        return jax.jacfwd, jax.jacrev, jax.vmap, jax.jit
+    import torch
+
+    return torch.func.jacfwd, torch.func.jacrev, torch.func.vmap, lambda function: function

@@ -39,12 +39,14 @@ class Strips:
         x: `(N, 1200)`, float32, in millivolts.
         y: `(N,)`, int32, 1 if a ventricular beat is annotated in the strip.
         ventricular: booleans `(N, 1200)`, True from 0.2 s before to 0.3 s behind each such beat, a neighbour's too.
+        annotated: booleans `(N, 1200)`, True at the annotated place of each such beat in the strip itself.
         patient: `(N,)`, the number of the record.
     """
 
     x: np.ndarray
     y: np.ndarray
     ventricular: np.ndarray
+    annotated: np.ndarray
     patient: np.ndarray
 
     def positions(self, size):
@@ -66,17 +68,20 @@ def load_strips(split):
     """
     signal, beats, classes, offsets, records = _read(SPLITS[choose("split of mitbih", split, SPLITS)])
     count = signal.shape[1] // LENGTH
-    peaks, ventricular = np.zeros((2, *signal.shape), dtype=bool)
+    annotated, ventricular = np.zeros((2, *signal.shape), dtype=bool)
     for row, (first, last) in enumerate(itertools.pairwise(offsets)):
         places = beats[first:last][classes[first:last] == VENTRICULAR].astype("int64")
-        peaks[row, places] = True
+        annotated[row, places] = True
         for place in places:
             ventricular[row, max(0, place - round(BEFORE * RATE)) : place + round(BEHIND * RATE)] = True
-    signal, peaks, ventricular = (x[:, : count * LENGTH].reshape(-1, LENGTH) for x in (signal, peaks, ventricular))
+    signal, annotated, ventricular = (
+        x[:, : count * LENGTH].reshape(-1, LENGTH) for x in (signal, annotated, ventricular)
+    )
     return Strips(
         signal.astype("float32") / np.float32(UNITS_PER_MILLIVOLT),
-        peaks.any(axis=1).astype("int32"),
+        annotated.any(axis=1).astype("int32"),
         ventricular,
+        annotated,
         np.repeat(records.astype("int32"), count),
     )
 

@@ -32,6 +32,7 @@ def test_records_are_cut_into_strips_with_what_is_known_of_them(archive):
     np.testing.assert_array_equal(np.flatnonzero(strips.ventricular[2]), np.arange(1190 - 24, 1200))
     np.testing.assert_array_equal(np.flatnonzero(strips.ventricular[3]), np.arange(26))
     assert not strips.ventricular[:2].any()
+    assert [np.flatnonzero(each).tolist() for each in strips.annotated] == [[], [], [1190], []]
     x, truth = strips.positions(10)
     assert x.shape == (4, 120, 10) and truth.sum(axis=1).tolist() == [0, 0, 3, 0]
     np.testing.assert_allclose(x.mean(axis=(1, 2)), 0.0, atol=1e-3)
@@ -44,6 +45,23 @@ def test_the_data_is_what_its_source_says(split, share):
     assert strips.x.shape == (3960, 1200) and len(set(strips.patient)) == 22
     assert strips.y.mean() == pytest.approx(share, abs=0.0005)
     assert np.all(strips.ventricular[strips.y == 1].any(axis=1)) and np.abs(strips.x).max() < 6.0
+
+
+@pytest.mark.skipif("KERAS_ATTN_DATA" not in os.environ, reason="$KERAS_ATTN_DATA is not set")
+@pytest.mark.parametrize("split, count", [("train", 3782), ("test", 3213)])
+def test_every_ventricular_beat_of_a_strip_is_at_its_place(split, count):
+    strips = mitbih.load_strips(split)
+    with np.load(files.find("mitbih_120hz", mitbih.SPLITS[split], mitbih.SOURCE)) as file:
+        owners = np.repeat(file["record"], np.diff(file["beat_offset"].astype("int64")))
+        expected = {
+            (int(owner), int(place))
+            for owner, place, kind in zip(owners, file["beat_pos"], file["beat_aami"], strict=True)
+            if kind == mitbih.VENTRICULAR and place < 180 * 1200
+        }
+    rows, places = np.nonzero(strips.annotated)
+    # Records have 180 strips each, one record after another.
+    found = set(zip(strips.patient[rows].tolist(), (rows % 180 * 1200 + places).tolist(), strict=True))
+    assert found == expected and len(expected) == count and strips.ventricular[strips.annotated].all()
 
 
 @pytest.mark.skipif("KERAS_ATTN_DATA" not in os.environ, reason="$KERAS_ATTN_DATA is not set")
