@@ -40,7 +40,8 @@ def explain(model, given, out=None, output=None, method="integrated_gradients", 
     """What a model looks at when it answers: weights, if it computes any, and sensitivities and shares in any case.
 
     - of every layer that computes weights over the positions, these; of every one without that mixes linearly once its
-      gates are known, the mean size of its mixing matrix over the channels;
+      gates are known, the mean size of its mixing matrix over the channels; of a reader of an image that looks in
+      glimpses, how much of each glimpse each patch makes up;
     - the sensitivity of the last vectors that the model has at each position, as a norm, for whatever attends without
       weights;
     - what each position adds to the answer, and the norm of the answer's derivative by each. Of a forecast: to its
@@ -134,7 +135,7 @@ def _explain(model, given, output, method, at, title, say, card):
 
     say("weights")
     found, notes = layers.weights(model, inputs)
-    found |= layers.mixing(model, inputs)
+    found |= layers.mixing(model, inputs) | layers.glimpses(model, inputs)
     found = {name: given.of_real(each) for name, each in found.items()}
     states, length = (None, 0) if foretells else layers.states(model, inputs)
     cells = CELLS[kind](whole, given, [each.shape[2] for each in found.values()] + [length])

@@ -2,9 +2,11 @@
 
 import keras
 import keras_hub
+from keras import ops
 
 from keras_attn import mixers
 from keras_attn.lookup import plain
+from zoo import image_readers
 from zoo.backbone import MixerBackbone, as_list, check_stack, stack
 from zoo.fitting import Shuffled
 from zoo.quantized import Quantizable
@@ -159,14 +161,33 @@ class MixerImageClassifierPreprocessor(keras_hub.models.ImageClassifierPreproces
 
 @keras.saving.register_keras_serializable(package="zoo")
 class MixerImageClassifier(Shuffled, Quantizable, keras_hub.models.ImageClassifier):
-    """Images to the logits of classes: the backbone, the mean over patches, a dense layer.
+    """Images to the logits of classes: the backbone, a reader of its patches, a dense layer.
+
+    The reader makes one vector of the patches' vectors x_s:
+
+    - None: their mean.
+    - "soft": a `keras_attn.AttentionPooling`, `Σ_s a_s x_s` with weights a that a learned query finds. Its options are
+      `score`, `num_heads`, `units` and `normalizer`.
+    - "hard": a `zoo.image_readers.HardReader`, whose learned query draws one patch in training. Its options are
+      `units`, `inference`, `soft_chance` and `seed`.
+    - "glimpse": a `zoo.image_readers.GlimpseReader`, which looks at a few places of the grid of patches, one after
+      another. Its options are `count`, `size`, `scales`, `units`, `std` and `seed`. After a mixer the patches tell of
+      the whole image: only with the stem "patches", `mixer="identity"` and `short_convolution=0` does the model know
+      nothing of an image but what its glimpses covered.
+
+    `keras_attn.inspection.weights(classifier, images)["reader"]` has the weights of soft and hard readers,
+    `(B, 1, patches)` and `(B, 1, 1, patches)` (soft with several heads: `(B, heads, 1, patches)`), patches row after
+    row; `places` has those that glimpses were taken at. What hard and glimpse readers draw learns from its reward where
+    a `keras_attn.ReinforceModel` trains the classifier, on images as the backbone wants them.
 
     Args:
         backbone: a `MixerImageBackbone`.
         num_classes: how many classes, at least 1.
         preprocessor: a `MixerImageClassifierPreprocessor`; None if images come as the backbone wants them.
-        dropout: share of the mean dropped in training, in [0, 1).
+        dropout: share of what was read dropped in training, in [0, 1).
         activation: what is applied to the logits; None for nothing.
+        reader: None, a name, or a dictionary `{"reader": name, **options}`. It is new, as the logits are, when a preset
+            gets another `num_classes`.
 
     Call arguments:
         inputs: `(B, H, W, C)`.
@@ -178,12 +199,16 @@ class MixerImageClassifier(Shuffled, Quantizable, keras_hub.models.ImageClassifi
     >>> classifier = MixerImageClassifier(MixerImageBackbone((6, 4, 3), mixer="gru"), num_classes=7)
     >>> tuple(classifier(keras.random.normal((5, 6, 4, 3))).shape)
     (5, 7)
+
+    Reference: Yang et al., 2016, https://aclanthology.org/N16-1174, eq. 5-7 (soft); Xu et al., 2015,
+    https://arxiv.org/abs/1502.03044, section 4.1 (hard); Mnih et al., 2014, https://arxiv.org/abs/1406.6247 (glimpses).
     """
 
     backbone_cls = MixerImageBackbone
     preprocessor_cls = MixerImageClassifierPreprocessor
 
-    def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.0, activation=None, **kwargs):
+    def __init__(self, backbone, num_classes, preprocessor=None, dropout=0.0, activation=None, reader=None, **kwargs):
+        reader = plain(reader)
         # Known before the default loss is chosen by it.
         self.activation = keras.activations.get(activation)
 
@@ -191,7 +216,11 @@ class MixerImageClassifier(Shuffled, Quantizable, keras_hub.models.ImageClassifi
         self.backbone = backbone
         self.preprocessor = preprocessor
         policy = {"dtype": backbone.dtype_policy}
-        self.pooler = keras.layers.GlobalAveragePooling1D(data_format="channels_last", name="pooler", **policy)
+        if reader is None:
+            self.pooler = keras.layers.GlobalAveragePooling1D(data_format="channels_last", name="pooler", **policy)
+        else:
+            grid = _patches(backbone.image_shape, backbone.patch_size)
+            self.pooler = image_readers.get(reader, grid, name="reader", **policy)
         self.output_dropout = keras.layers.Dropout(dropout, name="output_dropout", **policy)
         self.output_dense = keras.layers.Dense(num_classes, activation=activation, name="logits", **policy)
 
@@ -204,6 +233,28 @@ class MixerImageClassifier(Shuffled, Quantizable, keras_hub.models.ImageClassifi
         # === Config ===
         self.num_classes = num_classes
         self.dropout = dropout
+        self.reader = reader
+
+    def places(self, images):
+        """Where a glimpse reader looks, one glimpse after another.
+
+        Args:
+            images: `(B, H, W, C)`, as `predict` takes them.
+
+        Returns:
+            An array `(B, count, 2)`: (x, y) from (-1, -1), the image's upper left corner, to (1, 1), its lower right
+            one.
+
+        Raises:
+            ValueError: if the model has another reader.
+        """
+        if not isinstance(self.pooler, image_readers.GlimpseReader):
+            raise ValueError(
+                f'Only a model with the reader "glimpse" looks at places. Received: reader={plain(self.reader)!r}'
+            )
+        inputs = images if self.preprocessor is None else self.preprocessor(images)
+        vectors = self.backbone.predict(inputs, verbose=0)
+        return ops.convert_to_numpy(self.pooler(vectors, return_places=True, training=False)[1])
 
     def get_config(self):
         return {
@@ -211,4 +262,5 @@ class MixerImageClassifier(Shuffled, Quantizable, keras_hub.models.ImageClassifi
             "num_classes": self.num_classes,
             "dropout": self.dropout,
             "activation": keras.activations.serialize(self.activation),
+            "reader": plain(self.reader),
         }

@@ -6,10 +6,12 @@ import re
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_attn import inspection
 from keras_attn.inspection.weights import ASKING
 from zoo.backbone import MixerBlock
+from zoo.image_readers import GlimpseReader
 
 #: The most backward passes that are made to see what every position looks at.
 PASSES = 2**14
@@ -18,7 +20,9 @@ PASSES = 2**14
 def weights(model, inputs):
     """Weights `(H, T, S)` by name, and what is to be said about them."""
     if not any(ASKING in inspect.signature(layer.call).parameters for layer in model._flatten_layers()):
-        return {}, ["No layer of the model computes weights: what it looks at is seen by its derivatives alone."]
+        return {}, [] if _glimpses(model) else [
+            "No layer of the model computes weights: what it looks at is seen by its derivatives alone."
+        ]
     found, notes, titles = {}, [], _titles(model)
     for name, each in inspection.weights(model, inputs).items():
         name = titles.get(name, name)
@@ -35,6 +39,18 @@ def mixing(model, inputs):
         matrices, titles = inspection.implicit_weights(model, inputs), _titles(model)
         return {f"mixing of {titles.get(name, name)}": np.abs(x.matrix).mean(axis=1) for name, x in matrices.items()}
     return {}
+
+
+def glimpses(model, inputs):
+    """Of a reader that looks at places how much of each glimpse each position makes up, `(count, 1, S)`, by name."""
+    if not _glimpses(model):
+        return {}
+    _, places = model.pooler(model.backbone(inputs, training=False), return_places=True, training=False)
+    return {"glimpses of reader": ops.convert_to_numpy(model.pooler.shares(places))[0][:, None]}
+
+
+def _glimpses(model):
+    return isinstance(getattr(model, "pooler", None), GlimpseReader)
 
 
 def _titles(model):
