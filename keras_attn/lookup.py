@@ -21,6 +21,31 @@ def choose(what, name, table):
     raise ValueError(f"Unknown {what} {name!r}.{hint} Known: {known}.")
 
 
+def read_spec(what, spec, table, options):
+    """The name in a spec, a name or `{what: name, **options}`, and its options, a dict.
+
+    Args:
+        what: what it is a spec of, which is the name's key.
+        spec: as it was given.
+        table: the names that are known.
+        options: a function from a name to the options that it may have.
+
+    Raises:
+        ValueError: for another form, or a name or an option that is not known; near ones are shown.
+
+    Example:
+    >>> read_spec("fruit", {"fruit": "apple", "size": 3}, ["apple"], lambda name: ["size"])
+    ('apple', {'size': 3})
+    """
+    given = dict(spec) if isinstance(spec, dict) else {what: spec}
+    if what not in given:
+        raise ValueError(f'`{what}` is a name or a dictionary {{"{what}": name, **options}}. Received: {spec!r}')
+    name = choose(what, given.pop(what), table)
+    for option in given:
+        choose(f"option of {name!r}", option, options(name))
+    return name, given
+
+
 def whole_number(name, value, least=1, optional=False):
     """`value` if it is an integer of at least `least`, or None where that is allowed.
 

@@ -43,7 +43,7 @@ from keras_attn.implicit import (
     TokenMLP,
     TokenShift,
 )
-from keras_attn.lookup import choose
+from keras_attn.lookup import choose, read_spec
 from keras_attn.memory import (
     DifferentiableNeuralComputer,
     Hopfield,
@@ -127,13 +127,8 @@ def resolve(spec):
     Raises:
         ValueError: for a name or an option that is not known; the message names near ones.
     """
-    given = dict(spec) if isinstance(spec, dict) else {"mixer": spec}
-    if "mixer" not in given:
-        raise ValueError(f'A mixer is a name or a dictionary {{"mixer": name, **options}}. Received: {spec!r}')
-    name = choose("mixer", given.pop("mixer"), MIXERS)
+    name, given = read_spec("mixer", spec, MIXERS, lambda name: options(MIXERS[name][0]))
     mixer_class, defaults = MIXERS[name]
-    for option in given:
-        choose(f"option of {name!r}", option, options(mixer_class))
     chosen = {**defaults, **given}
     return {"mixer": name, **chosen, **{part: resolve(chosen[part]) for part in mixer_class.parts}}
 

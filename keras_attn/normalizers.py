@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_attn.lookup import choose, number, whole_number
+from keras_attn.lookup import number, read_spec, whole_number
 
 #: Halvings, each with a Newton step, after which a level is known as well as float32 can tell, even where a thousand
 #: scores crowd at the edge of the support.
@@ -258,16 +258,10 @@ def get(spec):
     >>> get({"normalizer": "entmax", "alpha": "learned"}).learned
     (('alpha_logit', 'zeros'),)
     """
-    options = dict(spec) if isinstance(spec, dict) else {"normalizer": spec}
-    if "normalizer" not in options:
-        raise ValueError(
-            f'A normalizer is a name or a dictionary {{"normalizer": name, **options}}. Received: {spec!r}'
-        )
-    name = choose("normalizer", options.pop("normalizer"), NORMALIZERS)
-    make = NORMALIZERS[name]
-    for option in options:
-        choose(f"option of {name!r}", option, inspect.signature(make).parameters)
-    return Normalizer(spec=dict(spec) if isinstance(spec, dict) else spec, **make(**options))
+    name, options = read_spec(
+        "normalizer", spec, NORMALIZERS, lambda name: inspect.signature(NORMALIZERS[name]).parameters
+    )
+    return Normalizer(spec=dict(spec) if isinstance(spec, dict) else spec, **NORMALIZERS[name](**options))
 
 
 def _is(value, word):

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from keras import ops
 
-from keras_attn.lookup import choose, plain, whole_number
+from keras_attn.lookup import plain, read_spec, whole_number
 
 
 def segments(query_segments, key_segments):
@@ -258,12 +258,7 @@ def get(spec):
         return Pattern()
     if isinstance(spec, (list, tuple)):
         return All(tuple(get(part) for part in spec))
-    given = dict(spec) if isinstance(spec, dict) else {"pattern": spec}
-    if "pattern" not in given:
-        raise ValueError(f'A pattern is a name or a dictionary {{"pattern": name, **options}}. Received: {spec!r}')
-    name = choose("pattern", given.pop("pattern"), PATTERNS)
-    for option in given:
-        choose(f"option of {name!r}", option, [field.name for field in fields(PATTERNS[name])])
+    name, given = read_spec("pattern", spec, PATTERNS, lambda name: [field.name for field in fields(PATTERNS[name])])
     return PATTERNS[name](**{option: tuple(v) if isinstance(v, list) else v for option, v in given.items()})
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from keras import ops
 
-from keras_attn.lookup import choose, flag, number, whole_number
+from keras_attn.lookup import choose, flag, number, read_spec, whole_number
 
 LAYOUTS = ("half", "interleaved")
 
@@ -254,12 +254,9 @@ def get(spec):
     """
     if spec is None:
         return Positions()
-    given = dict(spec) if isinstance(spec, dict) else {"positions": spec}
-    if "positions" not in given:
-        raise ValueError(f'Positions are a name or a dictionary {{"positions": name, **options}}. Received: {spec!r}')
-    name = choose("positions", given.pop("positions"), POSITIONS)
-    for option in given:
-        choose(f"option of {name!r}", option, [field.name for field in fields(POSITIONS[name])])
+    name, given = read_spec(
+        "positions", spec, POSITIONS, lambda name: [field.name for field in fields(POSITIONS[name])]
+    )
     return POSITIONS[name](**given)
 
 

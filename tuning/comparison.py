@@ -30,7 +30,7 @@ from zoo import store
 #: Seconds for which a worker waits for a sign of life of the chief that measures and writes results.
 PATIENCE = 600.0
 #: A run has failed during which the search's own process died so often, with no other run ended in between. Kills from
-#: outside do not add up to it: of fifty at random moments one in about ten hits the run that the one before has hit.
+#: outside at random moments hardly ever add up to it.
 DEATHS = 5
 
 

@@ -106,10 +106,9 @@ def _read_sound(task, given):
 
 def _classes(task, given, card):
     batch = [given] if isinstance(given, str) else given[None]
-    outputs = _finite(task.predict(batch, verbose=0))
-    if (card.get("form") or {}).get("deviation") is not None:
-        # Trained on numbers of a person's own.
-        unit, zero = reading.unit(card)
+    outputs, own = _finite(task.predict(batch, verbose=0)), reading.unit(card)
+    if own:
+        unit, zero = own
         return [f"{outputs[0, 0] * unit + zero:.6g}"]
     are_shares = getattr(task, "activation", None) is keras.activations.softmax
     shares = ops.convert_to_numpy(outputs if are_shares else ops.softmax(outputs))[0]

@@ -52,7 +52,7 @@ def _section(subject, cards):
 
 def _aim(subject):
     of = "" if subject.goal_of == "score" else f" of {escape(subject.goal_of)}"
-    return f"Aimed at: {subject.goal:g}{of}; the cards say by how much each preset misses it."
+    return f"Aimed at: {subject.goal:g}{of}; each card says whether that is reached."
 
 
 def _row(card):

@@ -126,7 +126,7 @@ def _explain(model, given, output, method, at, title, say, card):
             "numbers that are not finite, or words of numbers that the model does not know"
         )
     # Numbers of own data were learnt in another unit than they are asked for.
-    unit, zero = reading.unit(card)
+    unit, zero = reading.unit(card) or (1.0, 0.0)
     answers = answers[0] * unit + zero
     # The steps ahead stand at no positions, though they may be as many.
     foretells = getattr(model, "horizon", None) is not None

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_attn import AttentionPooling, Glimpse, GlimpsePolicy, StochasticHardAttention
-from keras_attn.lookup import choose, whole_number
+from keras_attn.lookup import read_spec, whole_number
 
 
 @keras.saving.register_keras_serializable(package="zoo")
@@ -204,13 +204,8 @@ def get(reader, grid, **kwargs):
     Raises:
         ValueError: for a name or an option that is not known, or an option that cannot be.
     """
-    options = dict(reader) if isinstance(reader, dict) else {"reader": reader}
-    if "reader" not in options:
-        raise ValueError(f'A reader is a name or a dictionary {{"reader": name, **options}}. Received: {reader!r}')
-    name = choose("reader", options.pop("reader"), READERS)
-    reader_class, known = READERS[name]
-    for option in options:
-        choose(f"option of {name!r}", option, known)
+    name, options = read_spec("reader", reader, READERS, lambda name: READERS[name][1])
+    reader_class, _ = READERS[name]
     if reader_class is GlimpseReader:
         options["grid"] = grid
     return reader_class(**options, **kwargs)

@@ -74,9 +74,9 @@ def class_names(card):
 
 
 def unit(card):
-    """How much of an answer one of the model's is, and which its zero is: not 1 and 0 for numbers of own data."""
+    """How much of an answer one of the model's is, and which its zero is, for numbers of own data; None for others."""
     form = card.get("form") or {}
-    return (form["deviation"], form["mean"]) if form.get("deviation") is not None else (1.0, 0.0)
+    return (form["deviation"], form["mean"]) if form.get("deviation") is not None else None
 
 
 def is_file(given):

@@ -32,7 +32,7 @@ def test_a_spec_keeps_its_options_and_gets_the_defaults():
     [
         ("multihead", "Unknown mixer 'multihead'. Did you mean 'multi_head'"),
         ({"mixer": "gru", "bidirectionnal": True}, "Unknown option of 'gru' 'bidirectionnal'. Did you mean 'bidirect"),
-        ({"num_heads": 2}, "A mixer is a name or a dictionary"),
+        ({"num_heads": 2}, "`mixer` is a name or a dictionary"),
         (3, "Unknown mixer 3"),
     ],
 )

@@ -214,7 +214,7 @@ def test_every_name_is_tried_here():
     [
         ("windows", "Unknown pattern 'windows'. Did you mean 'window'"),
         (3, "Unknown pattern 3"),
-        ({"width": 3}, "A pattern is a name or a dictionary"),
+        ({"width": 3}, "`pattern` is a name or a dictionary"),
         ("window", "`width`: it must be an integer of at least 1. Received: width=None"),
         ({"pattern": "window", "with": 3}, "Unknown option of 'window' 'with'. Did you mean 'width'"),
         ({"pattern": "window", "width": 0}, "width=0"),

@@ -327,7 +327,7 @@ def test_blocks_are_parts_of_the_whole(spec):
     [
         ("rotery", "Unknown positions 'rotery'. Did you mean 'rotary'"),
         (3, "Unknown positions 3"),
-        ({"layout": "half"}, "Positions are a name or a dictionary"),
+        ({"layout": "half"}, "`positions` is a name or a dictionary"),
         ({"positions": "rotary", "layuot": "half"}, "Unknown option of 'rotary' 'layuot'. Did you mean 'layout'"),
         ({"positions": "rotary", "layout": "interleave"}, "Did you mean 'interleaved'"),
         ({"positions": "rotary", "base": 1.0}, "a number above 1. Received: base=1.0"),

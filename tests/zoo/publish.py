@@ -1,7 +1,8 @@
 """Puts trained presets among those that come with the zoo: `python -m tests.zoo.publish FOLDER ...`, in the clone.
 
 With `--refresh` the folders are those of published presets: what their cards say of the recipe and its subject is
-written as it would be today, and with `--pictures` so are their pictures, which takes minutes. Nothing is trained.
+written as it would be today ("cards"), and their pictures are drawn so too ("pictures", which takes minutes). Nothing
+is trained.
 """
 
 import argparse
@@ -87,10 +88,10 @@ def _list_presets():
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.zoo.publish", description=__doc__)
     parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+")
-    parser.add_argument("--refresh", action="store_true", help="only write cards of published presets anew")
-    parser.add_argument("--pictures", action="store_true", help="with --refresh, draw their pictures anew too")
+    parser.add_argument("--refresh", choices=("cards", "pictures"), help="write published presets anew: cards, or both")
     options = parser.parse_args(arguments)
-    folders, do = options.folders, functools.partial(refresh, pictures=options.pictures) if options.refresh else publish
+    folders, pictures = options.folders, options.refresh == "pictures"
+    do = functools.partial(refresh, pictures=pictures) if options.refresh else publish
     try:
         # All before any: half of them published would be in no list.
         for folder in folders:
